@@ -32,7 +32,7 @@ pub enum ModelError {
         /// The limit.
         limit: Duration,
     },
-    /// The server is overloaded: status 429, 503 or 529.
+    /// The server is overloaded: status 429, 503 or 529, or another one for which it asks to come again.
     #[error("the model's server is overloaded (status {status}): {message}")]
     Overloaded {
         /// HTTP status, or the status that an error inside a stream names.

@@ -5,6 +5,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use threadline_schema::runs;
 use threadline_trace::{Span, SpanKind};
 
 /// Starts the span of a response, with the semantic conventions of GenAI. It has neither prompt nor answer.
@@ -77,10 +78,11 @@ fn count(tokens: u64) -> i64 {
 
 fn name_of(reason: FinishReason) -> &'static str {
     match reason {
-        FinishReason::Stop => "stop",
+        // Of a turn, and never of a run.
         FinishReason::ToolCalls => "tool_calls",
-        FinishReason::Length => "length",
-        FinishReason::ContentFilter => "content_filter",
-        FinishReason::Refusal => "refusal",
+        FinishReason::Stop => runs::FinishReason::Stop.name(),
+        FinishReason::Length => runs::FinishReason::Length.name(),
+        FinishReason::ContentFilter => runs::FinishReason::ContentFilter.name(),
+        FinishReason::Refusal => runs::FinishReason::Refusal.name(),
     }
 }

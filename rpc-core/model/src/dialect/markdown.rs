@@ -10,6 +10,7 @@ impl Setting {
             Self::System => {
                 "where the instructions go: a `system` message, a `developer` message, or the first user message"
             }
+            Self::Stream => "whether the answer is asked for in pieces; if not, it comes as one",
             Self::StreamOptions => "whether `stream_options` asks for usage; some servers send it anyway",
             Self::MaxTokens => "under which name the limit of tokens is sent",
             Self::Tools => "whether tools are sent; if not, earlier calls are sent as text",

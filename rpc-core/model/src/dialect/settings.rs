@@ -173,6 +173,8 @@ choice! {
 pub struct Dialect {
     /// Where the instructions go.
     pub system: SystemRole,
+    /// Whether the answer is asked for in pieces. If not, it comes as one.
+    pub stream: bool,
     /// Whether `stream_options` asks for usage.
     pub stream_options: bool,
     /// The name of the limit of tokens.
@@ -213,6 +215,7 @@ impl Default for Dialect {
     fn default() -> Self {
         Self {
             system: SystemRole::System,
+            stream: true,
             stream_options: true,
             max_tokens: MaxTokensField::AsGiven,
             tools: true,
@@ -297,6 +300,7 @@ macro_rules! settings {
 
 settings! {
     System = "system", system: choice(SystemRole);
+    Stream = "stream", stream: switch;
     StreamOptions = "stream_options", stream_options: switch;
     MaxTokens = "max_tokens", max_tokens: choice(MaxTokensField);
     Tools = "tools", tools: switch;

@@ -187,10 +187,13 @@ impl ResponseAssembler {
         if let Some(usage) = choice.usage {
             self.usage.read(usage);
         }
-        self.is_message = choice.delta.is_none() && choice.message.is_some();
+        let delta_says_nothing = choice.delta.as_ref().is_none_or(Delta::says_nothing) && !self.has_begun();
+        self.is_message = choice.message.is_some() && (choice.delta.is_none() || delta_says_nothing);
         let had_ended = self.end.is_some();
         // The delta comes before `finish_reason`: an error in it must not look like an error after the end.
         let mut is_token = match (choice.delta, choice.message) {
+            // Some servers send an empty delta beside the whole message.
+            (Some(_), Some(message)) if delta_says_nothing => self.push_message(message)?,
             (Some(delta), _) => self.push_delta(delta)?,
             (None, Some(message)) => self.push_message(message)?,
             (None, None) => false,
@@ -201,10 +204,21 @@ impl ResponseAssembler {
             is_token |= self.push_content(content)?;
         }
         self.is_end_refuted |= had_ended && is_token;
+        if let Some(raw) = choice.error
+            && let Ok(error) = serde_json::from_str::<Value>(raw.get())
+            && !is_nothing(&error)
+        {
+            return Err(error::from_server_error(ServerError::from_value(&error)));
+        }
         if let Some(word) = choice.finish_reason.and_then(word) {
             self.end_with(&word)?;
         }
         Ok(if is_token { Progress::Token } else { Progress::NoToken })
+    }
+
+    /// Returns whether anything of the message has come.
+    fn has_begun(&self) -> bool {
+        !self.text.is_empty() || self.thought_bytes > 0 || !self.tool_calls.is_empty()
     }
 
     /// Processes a line of Ollama's own protocol, which some proxies pass on.
@@ -329,6 +343,12 @@ impl ResponseAssembler {
         }
         if let Some(raw) = delta.reasoning_details {
             self.echo.push_details(raw);
+        }
+        if let Some(raw) = delta.thinking_blocks {
+            self.echo.push_blocks(raw);
+        }
+        if let Some(raw) = delta.reasoning_opaque {
+            self.echo.push_opaque(raw);
         }
         if let Some(raw) = delta.content {
             content.read(raw, Role::Text);

@@ -3,7 +3,7 @@
 //! Only the fields that are used are read, and their values stay raw JSON until they are needed. So a value of another
 //! type than the protocol defines does not fail the chunk.
 
-use super::json::{Merge, count, wire_object};
+use super::json::{Merge, count, is_blank, wire_object};
 use super::unrecognized::Unrecognized;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -41,6 +41,8 @@ wire_object! {
         /// Of the older completions.
         text: Option<&'a RawValue> = b"text",
         finish_reason: Option<&'a RawValue> = b"finish_reason",
+        /// OpenRouter's place for an error of the provider.
+        error: Option<&'a RawValue> = b"error",
         /// Moonshot's place for the usage.
         usage: Option<&'a RawValue> = b"usage",
     }
@@ -70,6 +72,8 @@ wire_object! {
         reasoning_details: Option<&'a RawValue> = b"reasoning_details",
         /// The same, as LiteLLM sends it.
         thinking_blocks: Option<&'a RawValue> = b"thinking_blocks",
+        /// Encrypted reasoning of GitHub Copilot.
+        reasoning_opaque: Option<&'a RawValue> = b"reasoning_opaque",
     }
 }
 
@@ -82,8 +86,8 @@ wire_object! {
         /// Of servers that leave out `function`.
         name: Option<&'a RawValue> = b"name",
         arguments: Option<&'a RawValue> = b"arguments",
-        /// What the server wants back with the call, such as Gemini's thought signature.
-        extra_content: Option<&'a RawValue> = b"extra_content",
+        // What the server wants back with the call, such as Gemini's thought signature.
+        ..unknown
     }
 }
 
@@ -93,10 +97,17 @@ wire_object! {
         name: Option<&'a RawValue> = b"name",
         /// JSON inside a string, as the protocol defines it, or the object itself, as some servers send it.
         arguments: Option<&'a RawValue> = b"arguments",
+        ..unknown
     }
 }
 
 impl<'a> Delta<'a> {
+    /// Returns whether no field has a value but the role.
+    pub(super) fn says_nothing(&self) -> bool {
+        let others = [self.content, self.refusal, self.tool_calls, self.function_call, self.annotations];
+        others.into_iter().flatten().chain(self.reasoning_opaque).chain(self.reasoning_fields()).all(is_blank)
+    }
+
     /// Returns the fields that can contain reasoning. Several of them contain the same.
     pub(super) fn reasoning_fields(&self) -> impl Iterator<Item = &'a RawValue> {
         [

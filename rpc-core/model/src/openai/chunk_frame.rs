@@ -64,8 +64,15 @@ pub(super) fn only_text<'a>(chunk: &ChatCompletionChunk<'a>) -> Option<&'a RawVa
     else {
         return None;
     };
-    let Choice { index: _, delta: Some(delta), message: None, text: None, finish_reason: None, usage: None } =
-        choices.first.as_ref().filter(|_| !choices.has_other)?
+    let Choice {
+        index: _,
+        delta: Some(delta),
+        message: None,
+        text: None,
+        finish_reason: None,
+        error: None,
+        usage: None,
+    } = choices.first.as_ref().filter(|_| !choices.has_other)?
     else {
         return None;
     };
@@ -81,6 +88,7 @@ pub(super) fn only_text<'a>(chunk: &ChatCompletionChunk<'a>) -> Option<&'a RawVa
         reasoning_text: None,
         reasoning_details: None,
         thinking_blocks: None,
+        reasoning_opaque: None,
     } = delta
     else {
         return None;

@@ -15,6 +15,10 @@ pub(super) struct EchoCollector {
     reasoning: String,
     /// `reasoning_details`, as OpenRouter sends them.
     details: Vec<Map<String, Value>>,
+    /// `thinking_blocks`, as LiteLLM sends them for Claude.
+    blocks: Vec<Map<String, Value>>,
+    /// `reasoning_opaque`, as GitHub Copilot sends it.
+    opaque: Option<String>,
     bytes: usize,
 }
 
@@ -48,6 +52,33 @@ impl EchoCollector {
         }
     }
 
+    /// Adds the `thinking_blocks` of a chunk. Pieces of one block follow each other, and its signature ends it.
+    pub(super) fn push_blocks(&mut self, raw: &RawValue) {
+        if !self.has_room(raw.get().len()) {
+            return;
+        }
+        for block in serde_json::from_str::<Vec<Map<String, Value>>>(raw.get()).unwrap_or_default() {
+            let is_open = |last: &Map<String, Value>| {
+                let signature = last.get("signature").and_then(Value::as_str).unwrap_or_default();
+                last.get("type") == block.get("type") && last.contains_key("thinking") && signature.is_empty()
+            };
+            match self.blocks.last_mut() {
+                Some(last) if is_open(last) => merge(last, block),
+                _ => self.blocks.push(block),
+            }
+        }
+    }
+
+    /// Keeps the `reasoning_opaque` of a chunk.
+    pub(super) fn push_opaque(&mut self, raw: &RawValue) {
+        if let Ok(text) = serde_json::from_str::<String>(raw.get())
+            && !text.is_empty()
+            && self.has_room(text.len())
+        {
+            self.opaque = Some(text);
+        }
+    }
+
     /// Gives the calls of the response what goes back with them. `extra` has the unknown fields of each call.
     pub(super) fn attach(self, calls: &mut [ToolCall], extra: impl IntoIterator<Item = Map<String, Value>>) {
         let mut message = Map::new();
@@ -57,6 +88,13 @@ impl EchoCollector {
         if !self.details.is_empty() {
             let details = self.details.into_iter().map(Value::Object).collect();
             message.insert("reasoning_details".to_owned(), Value::Array(details));
+        }
+        if !self.blocks.is_empty() {
+            let blocks = self.blocks.into_iter().map(Value::Object).collect();
+            message.insert("thinking_blocks".to_owned(), Value::Array(blocks));
+        }
+        if let Some(opaque) = self.opaque {
+            message.insert("reasoning_opaque".to_owned(), Value::String(opaque));
         }
         for (call, fields) in calls.iter_mut().zip(extra) {
             let echo = Echo { model: String::new(), call: fields, message: std::mem::take(&mut message) };
@@ -74,10 +112,13 @@ impl EchoCollector {
 fn merge(last: &mut Map<String, Value>, piece: Map<String, Value>) {
     for (key, value) in piece {
         match (last.get_mut(&key), value) {
-            (Some(Value::String(text)), Value::String(more)) if matches!(key.as_str(), "text" | "summary" | "data") => {
+            (Some(Value::String(text)), Value::String(more))
+                if matches!(key.as_str(), "text" | "summary" | "data" | "thinking") =>
+            {
                 text.push_str(&more);
             }
             (Some(_), Value::Null) => {}
+            (Some(Value::String(text)), Value::String(blank)) if blank.is_empty() && !text.is_empty() => {}
             (_, value) => {
                 last.insert(key, value);
             }
@@ -117,6 +158,31 @@ mod tests {
         assert_eq!(Value::Object(first.message), json!({"reasoning_content": "hm", "reasoning_details": details}));
         assert!(first.call.is_empty() && second.message.is_empty());
         assert_eq!(second.call["extra_content"], json!({"google": {}}));
+    }
+
+    #[test]
+    fn thinking_blocks_end_with_their_signature() {
+        let mut echo = EchoCollector::default();
+        for piece in [
+            json!([{"type": "thinking", "thinking": "a", "signature": ""}]),
+            json!([{"type": "thinking", "thinking": "b"}]),
+            json!([{"type": "thinking", "thinking": "", "signature": "s"}]),
+            json!([{"type": "thinking", "thinking": "c", "signature": "t"}]),
+            json!([{"type": "redacted_thinking", "data": "x"}, {"type": "redacted_thinking", "data": "y"}]),
+        ] {
+            echo.push_blocks(&to_raw_value(&piece).unwrap());
+        }
+        echo.push_opaque(&to_raw_value("zzz").unwrap());
+        let mut calls = [ToolCall::default()];
+        echo.attach(&mut calls, [Map::new()]);
+        let [call] = calls;
+        let expected = json!({"thinking_blocks": [
+            {"type": "thinking", "thinking": "ab", "signature": "s"},
+            {"type": "thinking", "thinking": "c", "signature": "t"},
+            {"type": "redacted_thinking", "data": "x"},
+            {"type": "redacted_thinking", "data": "y"},
+        ], "reasoning_opaque": "zzz"});
+        assert_eq!(Value::Object(call.echo.unwrap().message), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::outgoing::ToolForms;
 use crate::config::OpenAiConfig;
 use crate::dialect::{Authentication, Dialect, DialectOverrides, ModelDialect};
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::multipart::Form;
 use reqwest::{Client, Method, Request, Url, redirect};
 use secrecy::ExposeSecret;
@@ -67,6 +67,8 @@ impl Endpoint {
             template = template.header("X-Title", name);
         }
         let mut template = template.build().map_err(reqwest::Error::without_url)?;
+        // Without it, a server may compress. Tokens would then wait for each other.
+        template.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(key) = template.headers_mut().get_mut("api-key") {
             // As reqwest marks its own, so that no log shows it.
             key.set_sensitive(true);

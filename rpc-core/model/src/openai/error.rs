@@ -1,7 +1,7 @@
 //! Maps failures of the server and of the connection to [`ModelError`], and redacts them.
 
 use super::error_body::ServerError;
-use super::error_kind::{ErrorKind, classify};
+use super::error_kind::{ErrorKind, classify, context_limit, is_about_max_tokens};
 use super::retry_delay::delay_in_words;
 use crate::{ErrorSource, ModelError, WaitingFor};
 use futures::StreamExt;
@@ -10,7 +10,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout_at};
 
 /// Longest error message of a server in characters. The rest is cut.
@@ -38,6 +38,19 @@ pub(super) async fn from_response(response: Response) -> ModelError {
         }
     }
     from_kind(Some(status), retry_after, ServerError::from_body(&body))
+}
+
+/// Returns the error of a chat completion whose request cannot be changed any more.
+///
+/// Nothing of such a request is large but its prompt, so status 413 is about its length, whatever the words are. The
+/// same is true if the answer does not fit behind the prompt, and the request asks for no certain length.
+pub(super) fn about_chat_completion(error: ModelError) -> ModelError {
+    match error {
+        ModelError::Refused { status, message } if status == 413 || is_about_max_tokens(&message.to_lowercase()) => {
+            ModelError::ContextLength { status, limit: context_limit(&message.to_lowercase()), message }
+        }
+        error => error,
+    }
 }
 
 /// Creates the error of an event named `error`, whatever it contains.
@@ -125,6 +138,10 @@ fn from_kind(status: Option<u16>, retry_after: Option<Duration>, error: ServerEr
             let retry_after = retry_after.or(in_body).or_else(|| delay_in_words(&message));
             ModelError::Overloaded { status, retry_after, message }
         }
+        // The server says that it is well a moment later. Others than these blame the request, whatever they say.
+        ErrorKind::Status(status @ (408 | 498 | 502 | 504 | 520..=525 | 530)) if retry_after.is_some() => {
+            ModelError::Overloaded { status, retry_after, message }
+        }
         ErrorKind::Status(status) => ModelError::Refused { status, message },
     }
 }
@@ -147,11 +164,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     if let Some(pause) = number(value, 1.0) {
         return Some(pause);
     }
-    let date = |text: &str| {
-        let date = chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text));
-        date.ok()
+    let date = |text: &str| -> Option<SystemTime> {
+        // The three forms of HTTP, then what some servers send instead.
+        let other =
+            || chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text));
+        httpdate::parse_http_date(text).ok().or_else(|| other().ok().map(SystemTime::from))
     };
-    Some((date(value)? - date(text(DATE.as_str())?)?).to_std().unwrap_or_default())
+    Some(date(value)?.duration_since(date(text(DATE.as_str())?)?).unwrap_or_default())
 }
 
 /// Returns the message of an error with those of its sources. reqwest's own message does not name the cause.

@@ -45,6 +45,7 @@ const CONTEXT_WORDS: &[&str] = &[
     "max model len",
     "tokens + max new tokens must be",
     "too large for model with",
+    "range of input length",
 ];
 /// What such a message must say too, or `length` alone would be enough.
 const TOO_MUCH: &[&str] = &[
@@ -60,6 +61,43 @@ const TOO_MUCH: &[&str] = &[
     "must be",
     "limit",
     "however",
+    "configured",
+    "reached",
+    "range of",
+];
+
+/// Codes and words of a single request that no pause makes acceptable. They count with every status: hosts that limit
+/// the tokens per minute send them with 429.
+const TOO_LARGE_CODES: &[&str] = &["tokens_limit_reached", "request_too_large"];
+const TOO_LARGE_WORDS: &[&str] = &["request too large", "request body too large", "must be reduced in order to run"];
+
+/// A prompt that is too long, in words that no list has.
+const NEAR: &str = r"\b(?:tokens?|prompts?|inputs?|context)\b.{0,60}?(?:\bexceed|\btoo (?:long|many|large)\b|\bmust have (?:less|fewer)\b|\blimit of\b|\b(?:larger|longer) than\b|\bonly [0-9])|(?:\bexceed|\btoo (?:long|many|large)\b).{0,40}?\b(?:tokens?|prompts?|inputs?|context)\b";
+/// What such words are about otherwise: the answer, files, tools, and limits of the account.
+const NEAR_OTHER: &[&str] = &[
+    "max tokens",
+    "max completion",
+    "max output",
+    "max new",
+    "completion tokens",
+    "output tokens",
+    "budget",
+    "image",
+    "audio",
+    "video",
+    "file",
+    "tool",
+    "function",
+    "rate limit",
+    "ratelimit",
+    "per min",
+    "per hour",
+    "per day",
+    "quota",
+    "credit",
+    "afford",
+    "balance",
+    "header",
 ];
 
 const INVALID_CALL: &[&str] =
@@ -113,6 +151,9 @@ const MESSAGES: &[(&str, u16)] = &[
     ("temporarily unavailable", 503),
     ("at capacity", 503),
     ("server is busy", 503),
+    ("no healthy upstream", 503),
+    ("upstream connect error", 503),
+    ("all slots are busy", 503),
     ("currently loading", 503),
     ("try again later", 503),
     ("please try again", 503),
@@ -127,8 +168,13 @@ pub(super) fn classify(status: Option<u16>, codes: &[String], message: &str) -> 
     let codes: Vec<String> = codes.iter().map(|code| code.to_ascii_lowercase().replace(['-', ' ', '.'], "_")).collect();
     let message = message.to_lowercase();
     let has_code = |word: &str| codes.iter().any(|code| code.contains(word));
-    let can_be_prompt = matches!(status, None | Some(200 | 400 | 413 | 422 | 500));
-    if can_be_prompt && (CONTEXT_CODES.iter().any(|code| has_code(code)) || is_about_context(&message)) {
+    let is_too_large = !matches!(status, Some(401..=403))
+        && (TOO_LARGE_CODES.iter().any(|code| has_code(code)) || TOO_LARGE_WORDS.iter().any(|w| message.contains(w)));
+    let can_be_prompt = matches!(status, None | Some(200 | 400 | 413 | 422 | 424 | 429 | 500));
+    let names_context = || CONTEXT_CODES.iter().any(|code| has_code(code)) || is_about_context(&message);
+    let is_rate = || status == Some(429) || ["rate_limit", "quota", "credit"].iter().any(|word| has_code(word));
+    let is_prompt = is_too_large || can_be_prompt && (names_context() || !is_rate() && is_near_context(&message));
+    if is_prompt && !is_about_max_tokens(&message) {
         return ErrorKind::ContextLength(context_limit(&message));
     }
     if INVALID_CALL.iter().any(|words| has_code(words) || message.contains(words)) {
@@ -153,31 +199,59 @@ fn is_about_context(message: &str) -> bool {
     CONTEXT_WORDS.iter().any(|words| message.contains(words)) && TOO_MUCH.iter().any(|words| message.contains(words))
 }
 
+fn is_near_context(message: &str) -> bool {
+    static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(NEAR).ok());
+    let message = message.replace(['_', '-', '\n'], " ").replace('`', "");
+    !NEAR_OTHER.iter().any(|words| message.contains(words))
+        && PATTERN.as_ref().is_some_and(|pattern| pattern.is_match(&message))
+}
+
+/// Returns whether a refusal, in lower case, is about the limit of the answer: the prompt fits, and the tokens that the
+/// request asks for do not fit behind it.
+pub(super) fn is_about_max_tokens(message: &str) -> bool {
+    static PATTERNS: LazyLock<Option<[Regex; 3]>> = LazyLock::new(|| {
+        let [too_large, input, output] = [
+            "max_(?:completion_)?tokens[`'\"]? is too large",
+            r"([0-9]+) (?:input tokens|in the (?:messages|prompt))",
+            r"([0-9]+) (?:output tokens|in the completion|in max_tokens)",
+        ]
+        .map(Regex::new);
+        Some([too_large.ok()?, input.ok()?, output.ok()?])
+    });
+    let Some([too_large, input, output]) = PATTERNS.as_ref() else { return false };
+    let number = |pattern: &Regex| pattern.captures(message)?.get(1)?.as_str().parse::<u64>().ok();
+    let (Some(window), Some(input)) = (context_limit(message), number(input)) else { return false };
+    input < window && (too_large.is_match(message) || number(output).is_some_and(|output| output >= window))
+}
+
 /// Returns the number of tokens that the model can read, from a message in lower case.
-fn context_limit(message: &str) -> Option<u64> {
+pub(super) fn context_limit(message: &str) -> Option<u64> {
     static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-        let number = r"([0-9][0-9,_]*)";
+        let number = "([0-9][0-9,_]*)";
+        // A number by itself. One inside of a name, such as `mistral-large-2411`, is no limit.
+        let alone = r#"[\s(\[=:<>"'`*~]([0-9][0-9,_]*)(?:$|[^0-9a-z]|tokens)"#;
         [
+            // "202000 tokens > 200000 maximum" names the limit beyond doubt, while the others could find the number
+            // before it.
+            format!(r"> ?{number} (?:tokens )?max"),
             // "maximum context length is 2048 tokens", "available context size (2048 tokens)", "context window of 4096"
-            format!(r"context[ _](?:length|size|window|limit)[^0-9]{{0,30}}{number}"),
+            format!(r"context[ _](?:length|size|window|limit)[^0-9]{{0,30}}?{alone}"),
             // "maximum prompt length is 131072", "maximum number of tokens allowed (1048576)", "maximum of 200000
             // tokens"
-            format!(r"max(?:imum)?[^0-9]{{0,50}}{number}"),
-            // "202000 tokens > 200000 maximum"
-            format!(r"> ?{number} (?:tokens )?max"),
-            // "`inputs` tokens + `max_new_tokens` must be <= 4096", "must be at most 32768"
-            format!(r"(?:<=|at most|limit(?: is| of)?|up to) ?{number}"),
+            format!(r"max(?:imum)?[^0-9]{{0,50}}?{alone}"),
+            // "`inputs` tokens + `max_new_tokens` must be <= 4096", "must be at most 32768", "cannot exceed 4081"
+            format!(r"(?:<=|at most|less than|cannot exceed|limit(?: is| of|:)?|up to) ?{number}"),
+            // "input length should be [1, 30720]"
+            format!(r"\[[0-9]+, ?{number}\]"),
             // "too large for model with 32768 maximum context length"
-            format!(r"{number}(?: tokens?)? (?:maximum )?context"),
+            format!(r"(?:^|[\s(]){number}(?: tokens?)? (?:maximum )?context"),
         ]
         .iter()
         .filter_map(|pattern| Regex::new(pattern).ok())
         .collect()
     });
     let numbers = |pattern: &Regex| pattern.captures(message)?.get(1)?.as_str().replace([',', '_'], "").parse().ok();
-    // "> N maximum" names the limit beyond doubt, while the others could find the number before it.
-    let order = [2, 0, 1, 3, 4];
-    order.iter().filter_map(|at| PATTERNS.get(*at)).filter_map(numbers).find(|limit| (64..1 << 32).contains(limit))
+    PATTERNS.iter().filter_map(numbers).find(|limit| (64..1 << 32).contains(limit))
 }
 
 #[cfg(test)]
@@ -239,6 +313,46 @@ mod tests {
                 "This endpoint's maximum context length is 128,000 tokens. However, you requested about 130000 tokens",
                 Some(128_000),
             ),
+            (
+                Some(429),
+                "rate_limit_exceeded",
+                "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 40000. The input or output tokens must be reduced in order to run successfully.",
+                Some(30_000),
+            ),
+            (
+                None,
+                "tokens",
+                "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000.",
+                Some(30_000),
+            ),
+            (
+                Some(413),
+                "tokens_limit_reached",
+                "Request body too large for gpt-4o model. Max size: 8000 tokens.",
+                Some(8_000),
+            ),
+            (
+                Some(400),
+                "",
+                "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000.",
+                Some(4_081),
+            ),
+            (
+                Some(422),
+                "validation",
+                "Input validation error: `inputs` must have less than 4095 tokens. Given: 5000",
+                Some(4_095),
+            ),
+            (Some(400), "InvalidParameter", "Range of input length should be [1, 30720]", Some(30_720)),
+            (Some(400), "", "Invalid request: Your request exceeded model token limit: 8192", Some(8_192)),
+            (Some(400), "", "prompt token count of 130000 exceeds the limit of 128000", Some(128_000)),
+            (Some(400), "", "Prompt has 5000 tokens, but the configured context size is 4096", Some(4_096)),
+            (Some(400), "", "token limit exceeded", None),
+            (Some(424), "", "This model's maximum context length is 8192 tokens. However, ...", Some(8_192)),
+            (Some(429), "", "This model's maximum context length is 8192 tokens. However, ...", Some(8_192)),
+            (Some(400), "", "Reached context length of 4096 tokens with first 4096 tokens", Some(4_096)),
+            (Some(400), "", "The prompt exceeds the context window of mistral-large-2411", None),
+            (Some(400), "", "Too long for the mistral-large-2411 context window", None),
         ] {
             let found = classify(status, &[code.to_owned()], message);
             assert_eq!(found, ErrorKind::ContextLength(limit), "{message}");
@@ -257,6 +371,8 @@ mod tests {
             ("BadRequestError", "400 no", 400),
             ("", "400 Bad Request: no", 400),
             ("", "503 no healthy upstream", 503),
+            ("", "no healthy upstream", 503),
+            ("", "upstream connect error or disconnect/reset before headers", 503),
             ("", "The engine is currently overloaded", 503),
             ("insufficient_quota", "You exceeded your current quota", 402),
             ("invalid_api_key", "", 400),
@@ -267,7 +383,30 @@ mod tests {
         }
         assert_eq!(classify(Some(404), &["server_error".to_owned()], ""), ErrorKind::Status(404));
         assert_eq!(classify(Some(400), &["tool_use_failed".to_owned()], "Failed to call"), ErrorKind::InvalidCall);
-        let other = "max_tokens is too large: 100000. This model supports at most 16384 completion tokens";
-        assert_eq!(classify(Some(400), &[], other), ErrorKind::Status(400));
+    }
+
+    #[test]
+    fn other_limits_are_not_the_length_of_the_prompt() {
+        for (status, message) in [
+            (400, "max_tokens is too large: 100000. This model supports at most 16384 completion tokens"),
+            (
+                400,
+                "'max_tokens' or 'max_completion_tokens' is too large: 4096. This model's maximum context length is 4096 tokens and your request has 57 input tokens",
+            ),
+            (
+                400,
+                "This model's maximum context length is 4096 tokens. However, you requested 4996 tokens (900 in the messages, 4096 in the completion).",
+            ),
+            (
+                429,
+                "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 2s.",
+            ),
+            (429, "This request would exceed your organization's rate limit of 30,000 input tokens per minute"),
+            (400, "The input image exceeds 5 MB"),
+            (400, "temperature: Input should be less than or equal to 2"),
+            (402, "This request requires more credits. You requested up to 4096 tokens, but can only afford 100."),
+        ] {
+            assert_eq!(classify(Some(status), &[], message), ErrorKind::Status(status), "{message}");
+        }
     }
 }

@@ -77,11 +77,20 @@ pub(super) fn parse(reason: &str) -> Option<ResponseEnd> {
         | "canceled"
         | "timeout"
         | "failed" => ResponseEnd::Failed,
+        // Words that no list has: a cut answer must not look complete.
+        _ if has(word, &["filter", "safe", "toxic", "polic", "block", "armor", "moderat", "prohibit"]) => {
+            ResponseEnd::ContentFilter
+        }
+        _ if has(word, &["max", "limit", "length", "truncat"]) => ResponseEnd::Length,
         _ => {
             Unrecognized::FinishReason.report_value(reason);
             return Some(ResponseEnd::Complete);
         }
     })
+}
+
+fn has(word: &str, parts: &[&str]) -> bool {
+    parts.iter().any(|part| word.contains(part))
 }
 
 #[cfg(test)]
@@ -97,6 +106,14 @@ mod tests {
             (&["length", "max_tokens", "MAX_TOKENS", "FinishReason.MAX_TOKENS"][..], Some(ResponseEnd::Length)),
             (
                 &["content_filter", "content_filter: RECITATION", "SAFETY", "content-filter"][..],
+                Some(ResponseEnd::ContentFilter),
+            ),
+            (
+                &["max_output", "maximum_tokens", "maxTokens", "time_limit", "ERROR_LIMIT"][..],
+                Some(ResponseEnd::Length),
+            ),
+            (
+                &["ERROR_TOXIC", "MODEL_ARMOR", "unsafe", "content_policy_violation"][..],
                 Some(ResponseEnd::ContentFilter),
             ),
             (&["refusal"][..], Some(ResponseEnd::Refusal)),

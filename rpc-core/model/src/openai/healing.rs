@@ -70,6 +70,16 @@ struct State {
     refused: Vec<Dialect>,
     /// Changes that apply to later requests too.
     permanent: Vec<Adjustment>,
+    last: Option<Change>,
+}
+
+/// The last change of a request, and what it was before.
+struct Change {
+    /// The words that led to it.
+    message: String,
+    dialect: Dialect,
+    outgoing: Arc<OutgoingRequest>,
+    is_permanent: bool,
 }
 
 impl<'a> HealingRequest<'a> {
@@ -91,6 +101,7 @@ impl<'a> HealingRequest<'a> {
                 outgoing: outgoing.clone(),
                 refused: Vec::new(),
                 permanent: Vec::new(),
+                last: None,
             }),
         };
         this.log_left_out(&outgoing);
@@ -107,17 +118,36 @@ impl<'a> HealingRequest<'a> {
     }
 
     /// Changes the request if the error says what is refused in it. Returns whether to send it again.
+    ///
+    /// If the same words come again, the last change has not helped: it is taken back, unless nothing else is left to
+    /// try than another change beside it.
     pub(super) fn adjust(&self, error: &ModelError) -> bool {
+        let ModelError::Refused { message, .. } = error else { return false };
         let mut state = self.state.lock();
         if state.refused.len() >= MAX_ROUNDS {
             return false;
         }
-        let untried = refusal::remedies(error, &state.outgoing.facts, &state.dialect).into_iter().find_map(|remedy| {
-            let mut dialect = state.dialect.clone();
-            dialect.adjust(&remedy.adjustment);
-            (dialect != state.dialect && !state.refused.contains(&dialect)).then_some((remedy, dialect))
-        });
-        let Some((Remedy { adjustment, is_permanent }, dialect)) = untried else { return false };
+        let useless = state.last.take().filter(|last| last.message == *message);
+        let untried = |dialect: &Dialect, outgoing: &OutgoingRequest| {
+            refusal::remedies(error, &outgoing.facts, dialect).into_iter().find_map(|remedy| {
+                let mut changed = dialect.clone();
+                changed.adjust(&remedy.adjustment);
+                (changed != state.dialect && changed != *dialect && !state.refused.contains(&changed))
+                    .then_some((remedy, changed))
+            })
+        };
+        let instead = useless.as_ref().and_then(|last| untried(&last.dialect, &last.outgoing));
+        let is_instead = instead.is_some();
+        let found = instead.or_else(|| untried(&state.dialect, &state.outgoing));
+        if let Some(last) = useless.filter(|_| is_instead || found.is_none()) {
+            if last.is_permanent {
+                state.permanent.pop();
+            }
+            let refused = std::mem::replace(&mut state.dialect, last.dialect);
+            state.refused.push(refused);
+            state.outgoing = last.outgoing;
+        }
+        let Some((Remedy { adjustment, is_permanent }, dialect)) = found else { return false };
         let Ok(outgoing) = OutgoingRequest::new(self.model, self.request, &dialect, &self.endpoint.tool_forms) else {
             return false;
         };
@@ -130,9 +160,13 @@ impl<'a> HealingRequest<'a> {
         if is_permanent {
             state.permanent.push(adjustment);
         }
-        let refused = std::mem::replace(&mut state.dialect, dialect);
-        state.refused.push(refused);
-        state.outgoing = Arc::new(outgoing);
+        let before = std::mem::replace(&mut state.dialect, dialect);
+        if !state.refused.contains(&before) {
+            state.refused.push(before.clone());
+        }
+        let before_outgoing = std::mem::replace(&mut state.outgoing, Arc::new(outgoing));
+        state.last =
+            Some(Change { message: message.clone(), dialect: before, outgoing: before_outgoing, is_permanent });
         true
     }
 

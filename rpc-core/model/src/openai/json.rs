@@ -51,14 +51,31 @@ impl<T> Merge for Option<T> {
     }
 }
 
-/// Declares a wire type. Unknown names are skipped, of a name that occurs twice the last value that is not `null`
-/// counts, a list stands for its first element, and a value of any other type for an empty object.
+/// Declares a wire type. Unknown names are skipped, or kept in the field behind `..`. Of a name that occurs twice the
+/// last value that is not `null` counts, a list stands for its first element, and a value of any other type for an empty
+/// object.
 macro_rules! wire_object {
-    ($(#[$doc:meta])* $name:ident { $( $(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal, )* }) => {
+    (@unknown $object:ident, $key:ident, $map:ident) => {{
+        $map.next_value::<serde::de::IgnoredAny>()?;
+    }};
+    (@unknown $object:ident, $key:ident, $map:ident, $unknown:ident) => {{
+        let value: &serde_json::value::RawValue = $map.next_value()?;
+        // Every call has `type`, which says nothing.
+        if *$key.0 != *b"type" && value.get() != "null" {
+            $object.$unknown.push((String::from_utf8_lossy(&$key.0).into_owned(), value));
+        }
+    }};
+    ($(#[$doc:meta])* $name:ident {
+        $( $(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal, )* $(..$unknown:ident)?
+    }) => {
         $(#[$doc])*
         #[derive(Default)]
         pub(super) struct $name<'a> {
             $( $(#[$field_doc])* pub(super) $field: $type, )*
+            $(
+                /// Members with other names.
+                pub(super) $unknown: Vec<(String, &'a serde_json::value::RawValue)>,
+            )?
         }
 
         impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
@@ -77,9 +94,7 @@ macro_rules! wire_object {
                         while let Some(key) = map.next_key::<$crate::openai::json::RawText<'de>>()? {
                             match &*key.0 {
                                 $( $key => $crate::openai::json::Merge::merge(&mut object.$field, map.next_value()?), )*
-                                _ => {
-                                    map.next_value::<serde::de::IgnoredAny>()?;
-                                }
+                                _ => $crate::openai::json::wire_object!(@unknown object, key, map $(, $unknown)?),
                             }
                         }
                         Ok(object)

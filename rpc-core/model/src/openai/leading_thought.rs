@@ -2,8 +2,8 @@
 
 use super::clean_text::{is_blank_char, without_blank_lines};
 
-/// Tags around thoughts, in lower case: those of Qwen, DeepSeek and most others, of Gemma, Magistral, Seed-OSS and
-/// Kimi-VL.
+/// Tags around thoughts, in lower case: those of Qwen, DeepSeek and most others, of Gemma, Magistral, Seed-OSS,
+/// Kimi-VL, OpenThinker and Command A.
 const TAGS: &[(&str, &str)] = &[
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -11,7 +11,12 @@ const TAGS: &[(&str, &str)] = &[
     ("<seed:think>", "</seed:think>"),
     ("[think]", "[/think]"),
     ("◁think▷", "◁/think▷"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|start_thinking|>", "<|end_thinking|>"),
+    ("<reasoning>", REASONING_END),
 ];
+/// A word of its own in texts about markup: alone, it ends no thought.
+const REASONING_END: &str = "</reasoning>";
 
 /// One part of a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -126,7 +131,7 @@ impl LeadingThought {
     }
 
     fn speak(&mut self, parts: &mut Vec<Part>) -> bool {
-        let tags: Vec<&str> = TAGS.iter().map(|(_, close)| *close).collect();
+        let tags: Vec<&str> = TAGS.iter().map(|(_, close)| *close).filter(|close| *close != REASONING_END).collect();
         let found = tags.iter().filter_map(|tag| Some((find_tag(&self.held, tag)?, tag.len()))).min();
         let Some((at, length)) = found else {
             self.emit_text(self.held.len() - held_back(&self.held, &tags), parts);
@@ -216,6 +221,10 @@ mod tests {
             ("\n<Thinking>hm</thinking>Hi <b>you</b>", "hm", "Hi <b>you</b>"),
             ("[THINK]hm[/THINK]Hi", "hm", "Hi"),
             ("◁think▷hm◁/think▷Hi", "hm", "Hi"),
+            ("<|begin_of_thought|>hm<|end_of_thought|>Hi", "hm", "Hi"),
+            ("<|START_THINKING|>hm<|END_THINKING|>Hi", "hm", "Hi"),
+            ("<reasoning>hm</reasoning>Hi", "hm", "Hi"),
+            ("A block ends with </reasoning>.", "", "A block ends with </reasoning>."),
             ("<think></think>\n\nHi", "", "Hi"),
             ("<think>a</think>\n<think>b</think>Hi", "ab", "Hi"),
             ("</think>\n\nHi", "", "Hi"),

@@ -72,7 +72,7 @@ async fn attempt(
                 return Ok(response);
             }
             Err(error) if healing.adjust(&error) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error::about_chat_completion(error)),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Servers have no common codes for it. A rule applies only if the request contains what it is about, and a change is
 //! kept only if the server then accepts the request.
 
+use super::error_kind::is_about_max_tokens;
 use super::outgoing::RequestFacts;
 use crate::ModelError;
 use crate::dialect::{
@@ -45,13 +46,47 @@ const TOOLS: &str =
 
 static TOOLS_UNSUPPORTED: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(&format!("{UNSUPPORTED}.{{0,80}}?{TOOLS}|{TOOLS}.{{0,80}}?{UNSUPPORTED}")).ok());
+static STREAM_UNSUPPORTED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let subject = r"\bstream(?:ing|ed)?\b";
+    Regex::new(&format!(r"{UNSUPPORTED}.{{0,60}}?{subject}|{subject}.{{0,60}}?{UNSUPPORTED}|verified to stream\b")).ok()
+});
 static SYSTEM_REFUSED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let problem = format!(
-        "{UNSUPPORTED}|not recogni[sz]ed|unknown variant|expected one of|not one of|invalid|unsupported value|only user|must alternate|must be"
+        "{UNSUPPORTED}|not recogni[sz]ed|unknown variant|expected one of|not one of|invalid|unsupported value|only user|must alternate|must be|unexpected"
     );
     let subject = r"\b(?:system|developer)\b.{0,40}?\b(?:roles?|messages?|prompts?|instructions?)\b|\b(?:roles?|messages?)\b.{0,60}?\b(?:system|developer)\b";
     Regex::new(&format!("(?:{subject}).{{0,120}}?(?:{problem})|(?:{problem}).{{0,120}}?(?:{subject})")).ok()
 });
+
+/// Words that say that the model takes no images at all. What else is said of an image is about that image.
+static TAKES_NO_IMAGES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let subject =
+        r"\b(?:images?|image[ _-](?:urls?|inputs?|content)|input_image|vision|multi-?modal(?:ity)?|modalit(?:y|ies))\b";
+    let refusal = format!(
+        "{UNSUPPORTED}|unknown variant|unrecognized|does not match any of the expected tags|only supported by certain|lacks|does not have|has no"
+    );
+    let words = r"not an? (?:vision|multi-?modal)|(?:at most|up to|maximum of|maximum is) 0 |text[ -]only|only (?:supports? )?text\b";
+    Regex::new(&format!("(?:{refusal}).{{0,60}}?{subject}|{subject}.{{0,60}}?(?:{refusal})|{words}")).ok()
+});
+/// Words of a refusal of one image, beside which others such as `not supported` are about it too.
+const OF_ONE_IMAGE: &[&str] = &[
+    "format",
+    "media type",
+    "media_type",
+    "mime",
+    "file type",
+    "image type",
+    "extension",
+    "size",
+    "too large",
+    "too small",
+    "too many images",
+    "resolution",
+    "dimension",
+    "safety",
+    "policy",
+    "unsupported image.",
+];
 
 /// Returns the changes that can help, the best first.
 pub(super) fn remedies(error: &ModelError, facts: &RequestFacts, dialect: &Dialect) -> Vec<Remedy> {
@@ -61,10 +96,15 @@ pub(super) fn remedies(error: &ModelError, facts: &RequestFacts, dialect: &Diale
     let text: String =
         message.chars().take(MAX_CHARS).flat_map(char::to_lowercase).map(|c| if c == '\n' { ' ' } else { c }).collect();
     let refusal = Refusal { text: &text, facts, dialect };
-    if refusal.says(OTHER_MATTERS) {
-        return Vec::new();
-    }
     let mut remedies = Vec::new();
+    if is_about_max_tokens(&text) {
+        refusal.max_tokens_behind_this_prompt(&mut remedies);
+        return remedies;
+    }
+    if refusal.says(OTHER_MATTERS) {
+        return remedies;
+    }
+    refusal.stream(&mut remedies);
     refusal.parameters(&mut remedies);
     refusal.fields_of_calls(&mut remedies);
     refusal.tools(&mut remedies);
@@ -103,6 +143,14 @@ impl Refusal<'_> {
         })
     }
 
+    /// Before tools: some servers stream everything but answers with tools.
+    fn stream(&self, remedies: &mut Vec<Remedy>) {
+        let names_options = self.says(&["stream_options", "stream options", "include_usage"]);
+        if self.facts.stream && !names_options && self.matches(&STREAM_UNSUPPORTED) {
+            remedies.push(permanent(Setting::Stream, "false"));
+        }
+    }
+
     fn parameters(&self, remedies: &mut Vec<Remedy>) {
         if self.facts.stream_options && self.says(&["stream_options", "stream options", "include_usage"]) {
             remedies.push(permanent(Setting::StreamOptions, "false"));
@@ -128,21 +176,31 @@ impl Refusal<'_> {
         }
     }
 
+    /// The prompt fits, and the answer would not fit behind it. Without a limit, the answer gets what is left.
+    fn max_tokens_behind_this_prompt(&self, remedies: &mut Vec<Remedy>) {
+        let is_limit = |name: &String| matches!(name.as_str(), "max_tokens" | "max_completion_tokens");
+        if self.facts.parameters.iter().any(is_limit) {
+            remedies.push(Remedy { is_permanent: false, ..permanent(Setting::MaxTokens, "omit") });
+        }
+    }
+
     /// Fields that the server has sent, and does or does not want back.
     fn fields_of_calls(&self, remedies: &mut Vec<Remedy>) {
+        // A name of one word can be a word of the sentence.
+        let names_field = |name: &String| name.contains('_') && self.names(&name.to_lowercase());
         let has_calls = self.facts.calls_per_message > 0;
         let is_missing =
             self.says(&["missing", "required", "must be passed", "must be present", "must include", "must contain"]);
         if has_calls && self.says(&["thought_signature", "thoughtsignature", "thought signature"]) {
             let value = if self.dialect.extra_content == ExtraContent::Echo && is_missing { "dummy" } else { "off" };
             remedies.push(permanent(Setting::ExtraContent, value));
-        } else if self.facts.echo && self.says(&["extra_content"]) {
+        } else if self.facts.call_fields.iter().any(names_field) {
             remedies.push(permanent(Setting::ExtraContent, "off"));
         }
         let names_reasoning = self.says(&["reasoning_content", "reasoning_details"]);
         if has_calls && names_reasoning && is_missing && self.dialect.reasoning_content != ReasoningContent::Always {
             remedies.push(permanent(Setting::ReasoningContent, "always"));
-        } else if self.facts.echo && names_reasoning {
+        } else if self.facts.message_fields.iter().any(names_field) {
             remedies.push(permanent(Setting::ReasoningContent, "off"));
         }
         let is_single = self.says(&[
@@ -210,33 +268,24 @@ impl Refusal<'_> {
         if !self.facts.images {
             return;
         }
-        if self.says(&["image", "vision", "multimodal", "multi-modal", "modality", "modalities"]) {
-            // A broken image says nothing about the model.
-            let of_this_image = self.says(&[
-                "too large",
-                "exceed",
-                "invalid image",
-                "not a valid image",
-                "could not process",
-                "unable to",
-                "corrupt",
-                "failed to",
-                "cannot decode",
-                "decode",
-                "download",
-                "dimension",
-                "unsupported image",
-            ]);
-            let mut remedy = permanent(Setting::Images, "false");
-            remedy.is_permanent = !of_this_image;
-            remedies.push(remedy);
+        if !self.says(&["image", "vision", "multimodal", "multi-modal", "modality", "modalities"]) {
+            return;
         }
+        let once = |setting, value| Remedy { is_permanent: false, ..permanent(setting, value) };
+        if self.facts.system && self.says(&["incompatible with system", "cannot be used with system"]) {
+            remedies.push(once(Setting::System, "user"));
+            remedies.push(once(Setting::Images, "false"));
+            return;
+        }
+        let is_about_model = self.matches(&TAKES_NO_IMAGES) && !self.says(OF_ONE_IMAGE);
+        remedies.push(Remedy { is_permanent: is_about_model, ..permanent(Setting::Images, "false") });
     }
 
     fn roles(&self, remedies: &mut Vec<Remedy>) {
         let must_alternate =
             self.says(&["must alternate", "roles are supported", "only user and assistant", "only user, assistant"]);
-        if self.facts.system && (must_alternate || self.matches(&SYSTEM_REFUSED)) {
+        let only_two = self.says(&["should be 'user' or 'assistant'", "must be 'user' or 'assistant'"]);
+        if self.facts.system && (must_alternate || only_two || self.matches(&SYSTEM_REFUSED)) {
             let names_developer = self.says(&["developer"]) && !self.says(&["developer instruction"]);
             match self.dialect.system {
                 SystemRole::System if names_developer => remedies.push(permanent(Setting::System, "developer")),
@@ -266,7 +315,11 @@ impl Refusal<'_> {
             "at least",
             "too short",
         ];
-        if !self.facts.empty_content || !self.says(&["content"]) || !self.says(&complains) {
+        // The only `null` of a request is this content.
+        let names_null = self.dialect.empty_content == EmptyContent::Null
+            && self.says(&["invalid type: null", "but is null", "got null", "null is not"]);
+        let names_content = names_null || self.says(&["content"]) && self.says(&complains);
+        if !self.facts.empty_content || !names_content {
             return;
         }
         let order: &[&str] =
@@ -299,6 +352,7 @@ mod tests {
     fn first(status: u16, message: &str) -> Option<String> {
         let facts = RequestFacts {
             system: true,
+            stream: true,
             stream_options: true,
             tools: true,
             tool_choice: true,
@@ -306,7 +360,8 @@ mod tests {
             images: true,
             calls_per_message: 2,
             empty_content: true,
-            echo: true,
+            call_fields: ["extra_content".to_owned()].into(),
+            message_fields: ["reasoning_content".to_owned()].into(),
             parameters: crate::dialect::PARAMETERS
                 .iter()
                 .filter(|name| **name != "max_completion_tokens")
@@ -329,6 +384,9 @@ mod tests {
                 "stream_options=false",
             ),
             (400, "Unrecognized request argument supplied: stream_options", "stream_options=false"),
+            (400, "Your organization must be verified to stream this model. Please go to ... (stream)", "stream=false"),
+            (400, "Unsupported value: 'stream' does not support true with this model.", "stream=false"),
+            (400, "Streaming is not supported when tools are provided", "stream=false"),
             (
                 400,
                 "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
@@ -338,6 +396,11 @@ mod tests {
                 400,
                 "max_tokens is too large: 100000. This model supports at most 16384 completion tokens",
                 "max_tokens=omit",
+            ),
+            (
+                400,
+                "'max_tokens' or 'max_completion_tokens' is too large: 4096. This model's maximum context length is 4096 tokens and your request has 57 input tokens",
+                "max_tokens=omit once",
             ),
             (400, "Unsupported value: 'temperature' does not support 0.5 with this model.", "omit=temperature"),
             (400, "`temperature` and `top_p` cannot both be specified for this model.", "omit=temperature"),
@@ -369,6 +432,21 @@ mod tests {
             (404, "No endpoints found that support image input", "images=false"),
             (400, "Invalid content type. image_url is only supported by certain models.", "images=false"),
             (400, "messages.1.content.1.image.source: image exceeds 5 MB maximum", "images=false once"),
+            (400, "Too many images provided. This model supports up to 5 images", "images=false once"),
+            (
+                400,
+                "The image was specified using the image/jpeg media type, but does not appear to be one",
+                "images=false once",
+            ),
+            (400, "The image data you provided does not represent a valid image", "images=false once"),
+            (400, "image must have at least 2 pixels", "images=false once"),
+            (400, "Your input image may contain content that is not allowed by our safety system", "images=false once"),
+            (400, "Unsupported image format. image/bmp is not supported", "images=false once"),
+            (400, "unknown variant `image_url`, expected `text`", "images=false"),
+            (400, "This model does not support image input", "images=false"),
+            (400, "At most 0 image(s) may be provided in one prompt.", "images=false"),
+            (400, "image input is not supported - hint: you may need to provide the mmproj", "images=false"),
+            (400, "prompting with images is incompatible with system messages", "system=user once"),
             (400, "System role not supported", "system=user"),
             (500, "jinja2.exceptions.TemplateError: System role not supported", "system=user"),
             (400, "Unsupported value: 'messages[0].role' does not support 'system' with this model.", "system=user"),
@@ -376,6 +454,10 @@ mod tests {
             (400, "The role system is not allowed; use a developer message", "system=developer"),
             (500, "Conversation roles must alternate user/assistant/user/assistant/...", "system=user"),
             (400, "Invalid 'content': 'content' field must be a string or an array of objects.", "empty_content=empty"),
+            (422, "messages[3]: invalid type: null, expected a string at line 1 column 90", "empty_content=empty"),
+            (500, "[json.exception.type_error.302] type must be string, but is null", "empty_content=empty"),
+            (400, "Unexpected role 'system'. Allowed roles are user and assistant", "system=user"),
+            (400, "messages.0.role: Input should be 'user' or 'assistant'", "system=user"),
             (400, "messages: text content blocks must be non-empty", "empty_content=absent"),
             (400, "Function call is missing a thought_signature in functionCall parts.", "extra_content=dummy"),
             (
@@ -396,7 +478,7 @@ mod tests {
             (429, "tools are not supported"),
             (
                 400,
-                "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (900 in the messages, 4100 in max_tokens).",
+                "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4000 in the messages, 1000 in max_tokens).",
             ),
             (400, "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."),
             (400, "The model `x` does not exist"),

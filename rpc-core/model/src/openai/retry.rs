@@ -41,13 +41,14 @@ impl RetryPolicy {
     }
 
     /// Returns whether the same request can succeed a moment later. The statuses are those that OpenAI's own clients
-    /// retry, without the 5xx that blame the request, and with those of Cloudflare and of overloaded hosts.
+    /// retry, without the 5xx that blame the request, and with those of Cloudflare and of overloaded hosts
+    /// (498: Groq).
     pub(super) fn is_retryable(&self, error: &ModelError) -> bool {
         match error {
             ModelError::Connect { .. } | ModelError::InvalidResponse { .. } | ModelError::Overloaded { .. } => true,
             ModelError::Timeout { waiting_for, .. } => *waiting_for == WaitingFor::Connection,
             ModelError::Refused { status, .. } => {
-                matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=524 | 529)
+                matches!(status, 408 | 409 | 425 | 429 | 498 | 500 | 502 | 503 | 504 | 520..=525 | 529 | 530)
             }
             // Once: another sample of the model can be valid, and if not, no further one will be.
             ModelError::InvalidCall { .. } => !self.has_retried_call.swap(true, Ordering::Relaxed),
@@ -64,5 +65,19 @@ impl RetryPolicy {
             _ => backoff?.min(MAX_PAUSE),
         };
         (pause <= MAX_PAUSE && Instant::now() + pause < self.deadline).then_some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backon::BackoffBuilder;
+    use std::collections::BTreeSet;
+
+    #[tokio::test]
+    async fn runs_that_fail_together_do_not_retry_together() {
+        let policy = RetryPolicy::new(3, Instant::now());
+        let pauses: BTreeSet<Duration> = (0..16).filter_map(|_| policy.backoff().build().next()).collect();
+        assert!(pauses.len() > 1, "{pauses:?}");
     }
 }

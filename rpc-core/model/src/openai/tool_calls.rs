@@ -8,7 +8,7 @@ use super::unrecognized::Unrecognized;
 use crate::{ModelError, ToolCall};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
 /// Maximum number of tool calls of one response. A user's request needs a handful; more means that the model is in a
@@ -35,7 +35,9 @@ struct PartialToolCall {
     name: String,
     name_joiner: TextJoiner,
     arguments: Arguments,
-    extra_content: Option<String>,
+    /// Members that only the server understands, as JSON: of the call, and of its function.
+    unknown: BTreeMap<String, String>,
+    unknown_of_function: BTreeMap<String, String>,
 }
 
 /// A fragment, read.
@@ -50,6 +52,10 @@ struct Fragment<'a> {
 }
 
 impl ToolCallAssembler {
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.function_call.is_none()
+    }
+
     /// Processes the `tool_calls` of a chunk. Returns whether they contain a fragment.
     pub(super) fn push(&mut self, raw: &RawValue) -> Result<bool, ModelError> {
         self.push_list(raw, false)
@@ -64,9 +70,15 @@ impl ToolCallAssembler {
         let mut touched = Vec::new();
         for (position, raw) in elements(raw).into_iter().enumerate() {
             let Ok(delta) = serde_json::from_str::<ToolCallDelta<'_>>(raw.get()) else { continue };
-            let ToolCallDelta { index, id, function, name, arguments, extra_content } = delta;
+            let ToolCallDelta { index, id, function, name, arguments, unknown } = delta;
             let is_call = id.is_some() || function.is_some() || name.is_some() || arguments.is_some();
             if !is_call {
+                let index = index.and_then(count);
+                // A signature can come by itself, behind the call.
+                if let Some(call) = self.calls.iter_mut().rfind(|call| index.is_some() && call.index == index) {
+                    keep(&mut call.unknown, &unknown);
+                    continue;
+                }
                 if index.is_none() && raw.get() != "{}" {
                     Unrecognized::ToolCall.report();
                 }
@@ -90,9 +102,7 @@ impl ToolCallAssembler {
             touched.push(at);
             if let Some(call) = self.calls.get_mut(at) {
                 call.append(&fragment);
-                if let Some(raw) = extra_content {
-                    call.extra_content = Some(raw.get().to_owned());
-                }
+                keep(&mut call.unknown, &unknown);
             }
         }
         self.check_size()?;
@@ -118,7 +128,7 @@ impl ToolCallAssembler {
         let partial_calls = if self.calls.is_empty() { self.function_call.into_iter().collect() } else { self.calls };
         let mut ids = HashSet::new();
         let (mut calls, mut extra) = (Vec::with_capacity(partial_calls.len()), Vec::new());
-        for PartialToolCall { mut id, name, arguments, extra_content, .. } in partial_calls {
+        for PartialToolCall { mut id, name, arguments, unknown, unknown_of_function, .. } in partial_calls {
             let arguments = arguments.finish();
             if truncated && !is_json(&arguments) {
                 continue;
@@ -133,8 +143,12 @@ impl ToolCallAssembler {
                 id = format!("call_{}", Uuid::new_v4().simple());
             }
             calls.push(ToolCall { id, name: name.to_owned(), arguments, echo: None });
-            let content = extra_content.and_then(|json| serde_json::from_str(&json).ok());
-            extra.push(content.map(|content| ("extra_content".to_owned(), content)).into_iter().collect());
+            let mut fields = parsed(unknown);
+            let of_function = parsed(unknown_of_function);
+            if !of_function.is_empty() {
+                fields.insert("function".to_owned(), Value::Object(of_function));
+            }
+            extra.push(fields);
         }
         (calls, extra)
     }
@@ -181,7 +195,9 @@ impl ToolCallAssembler {
             // This server sends ids, so this is the next piece of the name.
             return Some(at);
         }
-        let begins_call = *position > 0 || last.name != *name && !last.name.is_empty() || last.arguments.is_whole();
+        // The arguments of a call can come before its name.
+        let has_name = !last.name.is_empty();
+        let begins_call = *position > 0 || has_name && (last.name != *name || last.arguments.is_whole());
         (!begins_call).then_some(at)
     }
 
@@ -211,10 +227,11 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    /// Returns whether a fragment with a name, for a call whose arguments are complete, is about another call.
+    /// Returns whether a fragment with a name, for a call whose arguments are complete, is about another call. A call
+    /// without a name waits for it.
     fn is_other(&self, call: &PartialToolCall, is_in_same_list: bool) -> bool {
         is_in_same_list
-            || call.name != self.name
+            || !call.name.is_empty() && call.name != self.name
             || self.whole_arguments.is_some_and(|arguments| call.arguments.is_contradicted_by(arguments))
     }
 }
@@ -232,6 +249,7 @@ impl PartialToolCall {
         if let Some(raw) = fragment.function.arguments {
             self.arguments.push(raw);
         }
+        keep(&mut self.unknown_of_function, &fragment.function.unknown);
     }
 
     /// Appends a piece of the name. Some servers repeat the name with each fragment, and some send it as far as it is.
@@ -247,7 +265,17 @@ impl PartialToolCall {
     }
 
     fn len(&self) -> usize {
-        let extra = self.extra_content.as_ref().map_or(0, String::len);
-        self.id.len() + self.name.len() + self.arguments.len() + extra
+        let unknown = self.unknown.iter().chain(&self.unknown_of_function);
+        let unknown: usize = unknown.map(|(name, json)| name.len() + json.len()).sum();
+        self.id.len() + self.name.len() + self.arguments.len() + unknown
     }
+}
+
+/// Keeps members of a fragment. The last value of a name counts.
+fn keep(kept: &mut BTreeMap<String, String>, members: &[(String, &RawValue)]) {
+    kept.extend(members.iter().map(|(name, json)| (name.clone(), json.get().to_owned())));
+}
+
+fn parsed(members: BTreeMap<String, String>) -> Map<String, Value> {
+    members.into_iter().filter_map(|(name, json)| Some((name, serde_json::from_str(&json).ok()?))).collect()
 }

@@ -35,6 +35,7 @@ async fn a_plain_prompt() {
         "x-request-id: req-1",
         "content-type: application/json",
         "accept: text/event-stream",
+        "accept-encoding: identity",
     ] {
         assert!(head.lines().any(|line| line == header), "{header} is missing in\n{head}");
     }

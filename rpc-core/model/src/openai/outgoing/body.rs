@@ -107,6 +107,9 @@ pub(super) struct ToolCallParam<'a> {
 pub(super) struct FunctionCallParam<'a> {
     pub(super) name: &'a str,
     pub(super) arguments: &'a str,
+    /// Fields of the server itself.
+    #[serde(flatten)]
+    pub(super) echo: Map<String, Value>,
 }
 
 /// A tool.

@@ -85,6 +85,15 @@ impl Conversation {
         self.blocks.iter().rposition(|block| matches!(block, Block::User { is_of_tools: false, .. })).unwrap_or(0)
     }
 
+    /// Calls `change` for each call.
+    pub(super) fn for_each_call(&mut self, mut change: impl FnMut(&mut Call)) {
+        for block in &mut self.blocks {
+            if let Block::Assistant { calls, .. } = block {
+                calls.iter_mut().for_each(&mut change);
+            }
+        }
+    }
+
     /// Makes the instructions the beginning of the first user message.
     fn fold_system(&mut self) {
         let system = std::mem::take(&mut self.system);

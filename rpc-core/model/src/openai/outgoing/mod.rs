@@ -32,6 +32,7 @@ use bytes::Bytes;
 use messages::{Block, Call, Conversation};
 use names::ToolNames;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 pub(crate) use tool_forms::ToolForms;
 use tools::WireTools;
@@ -55,6 +56,7 @@ pub(super) struct CallReader {
 #[derive(Debug, Default)]
 pub(super) struct RequestFacts {
     pub(super) system: bool,
+    pub(super) stream: bool,
     pub(super) stream_options: bool,
     pub(super) tools: bool,
     pub(super) tool_choice: bool,
@@ -64,8 +66,9 @@ pub(super) struct RequestFacts {
     pub(super) calls_per_message: usize,
     /// Whether a message with calls has no text.
     pub(super) empty_content: bool,
-    /// Whether a message or a call has fields of the server itself.
-    pub(super) echo: bool,
+    /// Names of fields of the server itself in calls, and in messages.
+    pub(super) call_fields: BTreeSet<String>,
+    pub(super) message_fields: BTreeSet<String>,
     /// Names of the parameters.
     pub(super) parameters: Vec<String>,
 }
@@ -85,7 +88,13 @@ impl OutgoingRequest {
     ) -> serde_json::Result<Self> {
         let names = tool_names(request, dialect);
         let tools = forms.get(&request.tools, dialect, &names);
-        let conversation = Conversation::new(&request.messages, dialect, &names, !tools.is_empty());
+        let mut conversation = Conversation::new(&request.messages, dialect, &names, !tools.is_empty());
+        if tools.has_other_keys() {
+            conversation.for_each_call(|call| {
+                let arguments = std::mem::take(&mut call.arguments);
+                call.arguments = tools.wire_keys(&names.original(call.name.clone()), arguments);
+            });
+        }
         let parameters = parameters(&request.parameters, dialect);
         let chosen = request.tool_choice.as_deref().filter(|name| tools.contains(name));
         let mut facts = RequestFacts {
@@ -93,7 +102,9 @@ impl OutgoingRequest {
                 .messages
                 .iter()
                 .any(|message| matches!(message, Message::System(text) if !text.trim().is_empty())),
-            stream_options: dialect.stream_options,
+            stream: dialect.stream,
+            // Servers refuse it in a request that does not stream.
+            stream_options: dialect.stream && dialect.stream_options,
             tools: !tools.is_empty(),
             tool_choice: chosen.is_some() && dialect.tool_choice != ToolChoiceForm::Omit,
             parallel_tool_calls: !tools.is_empty() && dialect.parallel_tool_calls != ParallelCalls::Omit,
@@ -103,8 +114,8 @@ impl OutgoingRequest {
         let messages = Renderer { model, dialect, facts: &mut facts, calls: 0 }.render(&conversation);
         let body = serde_json::to_vec(&ChatCompletionRequest {
             model,
-            stream: true,
-            stream_options: dialect.stream_options.then_some(StreamOptions { include_usage: true }),
+            stream: dialect.stream,
+            stream_options: facts.stream_options.then_some(StreamOptions { include_usage: true }),
             messages,
             tools: tools.params(),
             tool_choice: chosen.and_then(|name| tool_choice(names.to_wire(name), dialect.tool_choice)),
@@ -124,7 +135,8 @@ impl CallReader {
     pub(super) fn understand(&self, model: &str, mut event: ModelEvent) -> ModelEvent {
         if let ModelEvent::ToolCall(call) = &mut event {
             call.name = self.names.original(std::mem::take(&mut call.name));
-            call.arguments = self.tools.without_nulls(&call.name, std::mem::take(&mut call.arguments));
+            let arguments = self.tools.without_nulls(&call.name, std::mem::take(&mut call.arguments));
+            call.arguments = self.tools.original_keys(&call.name, arguments);
             if let Some(echo) = &mut call.echo {
                 model.clone_into(&mut echo.model);
             }
@@ -224,12 +236,18 @@ impl Renderer<'_> {
             let mut result = MessageParam::new("tool", Content::Text(&call.result));
             result.tool_call_id = Some(id.clone());
             results.push(result);
-            let echo = self.call_echo(call);
-            self.facts.echo |= !echo.is_empty();
-            let function = FunctionCallParam { name: &call.name, arguments: &call.arguments };
+            let mut echo = self.call_echo(call);
+            self.facts.call_fields.extend(echo.keys().filter(|name| *name != "function").cloned());
+            let mut of_function = match echo.remove("function") {
+                Some(Value::Object(fields)) => fields,
+                _ => Map::new(),
+            };
+            of_function.retain(|name, _| !matches!(name.as_str(), "name" | "arguments"));
+            self.facts.call_fields.extend(of_function.keys().cloned());
+            let function = FunctionCallParam { name: &call.name, arguments: &call.arguments, echo: of_function };
             message.tool_calls.push(ToolCallParam { id, kind: "function", function, echo });
         }
-        self.facts.echo |= !message.echo.is_empty();
+        self.facts.message_fields.extend(message.echo.keys().cloned());
         messages.push(message);
         messages.append(&mut results);
     }
@@ -277,7 +295,7 @@ impl Renderer<'_> {
             return Map::new();
         }
         let mut fields = self.echo_of(call).map(|echo| echo.call.clone()).unwrap_or_default();
-        fields.retain(|name, _| !matches!(name.as_str(), "id" | "type" | "function" | "index"));
+        fields.retain(|name, _| !matches!(name.as_str(), "id" | "type" | "index"));
         if self.dialect.extra_content == ExtraContent::Dummy {
             // Documented for calls that another model has made.
             let dummy = json!({"google": {"thought_signature": "skip_thought_signature_validator"}});

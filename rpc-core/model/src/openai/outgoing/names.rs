@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 /// Longest name: the limit of OpenAI.
 const MAX_BYTES: usize = 64;
 
-/// The names of the tools and calls of one prompt, as they are sent. Two names never become one.
+/// The names of the tools and calls of one prompt, or of the arguments of one tool, as they are sent. Two names never
+/// become one.
 #[derive(Default)]
 pub(super) struct ToolNames {
     /// Names that are sent in another form.
@@ -16,7 +17,11 @@ impl ToolNames {
     /// Chooses the form of each name. Valid names stay as they are. `leading_letter`: a name begins with a letter or
     /// `_`, as Gemini wants it.
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a str> + Clone, leading_letter: bool) -> Self {
-        let is_valid = |name: &str| is_valid(name, leading_letter);
+        Self::choose(names, |name| is_valid(name, leading_letter))
+    }
+
+    /// Like [`Self::new`], for names that are valid by another rule. What [`clean`] returns must be valid by it too.
+    pub(super) fn choose<'a>(names: impl Iterator<Item = &'a str> + Clone, is_valid: impl Fn(&str) -> bool) -> Self {
         let mut taken: HashSet<String> = names.clone().filter(|name| is_valid(name)).map(ToOwned::to_owned).collect();
         let mut sent: HashMap<String, String> = HashMap::new();
         for name in names.filter(|name| !is_valid(name)) {

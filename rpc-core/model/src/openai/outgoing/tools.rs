@@ -19,6 +19,8 @@ pub(crate) struct WireTools {
     left_out: Vec<(String, &'static str)>,
     /// The schemas of tools whose optional arguments are sent as `null`.
     strict: HashMap<String, Value>,
+    /// The keys of the arguments of tools that have one which a server refuses.
+    keys: HashMap<String, ToolNames>,
 }
 
 impl WireTools {
@@ -40,7 +42,10 @@ impl WireTools {
             return Err("the server takes fewer tools");
         }
         let schema = serde_json::from_str(spec.parameters.get()).unwrap_or_default();
-        let schema = schema::object_schema(schema).ok_or("its schema does not describe an object")?;
+        let mut schema = schema::object_schema(schema).ok_or("its schema does not describe an object")?;
+        if let Some(keys) = schema::rename_keys(&mut schema) {
+            self.keys.insert(spec.name.clone(), keys);
+        }
         let strict = (dialect.schema == SchemaDialect::OpenAiStrict).then(|| schema::strict(&schema)).flatten();
         if strict.is_some() {
             self.strict.insert(spec.name.clone(), schema.clone());
@@ -84,6 +89,34 @@ impl WireTools {
         match serde_json::from_str::<Value>(&arguments) {
             Ok(mut value) => {
                 schema::remove_added_nulls(schema, &mut value);
+                value.to_string()
+            }
+            Err(_) => arguments,
+        }
+    }
+}
+
+impl WireTools {
+    /// Returns whether a key of a tool is sent in another form.
+    pub(super) fn has_other_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Returns the arguments of a call with the keys that the tool knows.
+    pub(super) fn original_keys(&self, name: &str, arguments: String) -> String {
+        self.with_keys(name, arguments, |keys, key| keys.original(key.to_owned()))
+    }
+
+    /// Returns the arguments of an earlier call with the keys that are sent.
+    pub(super) fn wire_keys(&self, name: &str, arguments: String) -> String {
+        self.with_keys(name, arguments, |keys, key| keys.to_wire(key).to_owned())
+    }
+
+    fn with_keys(&self, name: &str, arguments: String, rename: impl Fn(&ToolNames, &str) -> String) -> String {
+        let Some(keys) = self.keys.get(name) else { return arguments };
+        match serde_json::from_str::<Value>(&arguments) {
+            Ok(mut value) => {
+                schema::rename_members(&mut value, &|key| rename(keys, key));
                 value.to_string()
             }
             Err(_) => arguments,

@@ -3,15 +3,18 @@
 //! | file | purpose |
 //! | --- | --- |
 //! | `root.rs` | an object with `properties` at the root |
+//! | `keys.rs` | keys of properties that every server accepts |
 //! | `refs.rs` | replaces `$ref` by what it refers to |
 //! | `subset.rs` | Gemini's subset, and the smallest one |
 //! | `strict.rs` | OpenAI's structured outputs |
 
+mod keys;
 mod refs;
 mod root;
 mod strict;
 mod subset;
 
+pub(super) use keys::{rename_keys, rename_members};
 pub(super) use root::object_schema;
 pub(super) use strict::{remove_added_nulls, strict};
 pub(super) use subset::{basic, gemini};

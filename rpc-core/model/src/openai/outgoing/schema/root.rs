@@ -58,6 +58,14 @@ fn mend(schema: &mut Value) {
                     _ => fields.insert("required".to_owned(), json!(required)),
                 };
             }
+            let is_array = match fields.get("type") {
+                Some(Value::Array(names)) => names.iter().any(|name| name == "array"),
+                name => name.is_some_and(|name| name == "array"),
+            };
+            // OpenAI and Gemini refuse a list that does not say of what.
+            if is_array && !fields.contains_key("items") && !fields.contains_key("prefixItems") {
+                fields.insert("items".to_owned(), json!({}));
+            }
             for_each_subschema(fields, &mut mend);
         }
         _ => {}

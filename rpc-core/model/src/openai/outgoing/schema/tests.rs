@@ -1,4 +1,4 @@
-use super::{basic, gemini, object_schema, remove_added_nulls, strict};
+use super::{basic, gemini, object_schema, remove_added_nulls, rename_keys, rename_members, strict};
 use serde_json::{Value, json};
 
 fn root(schema: Value) -> Value {
@@ -144,4 +144,41 @@ fn strict_schemas_require_everything() {
     ] {
         assert_eq!(strict(&root(json!({"properties": {"x": free}}))), None, "{free}");
     }
+}
+
+#[test]
+fn keys_that_a_server_refuses_have_another_name() {
+    let mut schema = root(json!({
+        "type": "object",
+        "properties": {
+            "$filter": {"type": "string"},
+            "_filter": {"type": "string"},
+            "user.name": {"type": "string"},
+            "list": {"type": "array", "items": {"type": "object", "properties": {"a b": {}}, "required": ["a b"]}},
+        },
+        "required": ["$filter", "list"],
+    }));
+    let names = rename_keys(&mut schema).unwrap();
+    let expected = json!({
+        "type": "object",
+        "properties": {
+            "_filter_2": {"type": "string"},
+            "_filter": {"type": "string"},
+            "user.name": {"type": "string"},
+            "list": {"type": "array", "items": {"type": "object", "properties": {"a_b": {}}, "required": ["a_b"]}},
+        },
+        "required": ["_filter_2", "list"],
+    });
+    assert_eq!(schema, expected);
+    let mut arguments = json!({"_filter_2": "x", "_filter": "y", "list": [{"a_b": 1}]});
+    rename_members(&mut arguments, &|key| names.original(key.to_owned()));
+    assert_eq!(arguments, json!({"$filter": "x", "_filter": "y", "list": [{"a b": 1}]}));
+    assert!(rename_keys(&mut root(json!({"properties": {"user.name": {}}}))).is_none());
+}
+
+#[test]
+fn a_list_says_of_what_it_is() {
+    let schema = root(json!({"properties": {"a": {"type": "array"}, "b": {"type": ["array", "null"]}}}));
+    let properties = json!({"a": {"type": "array", "items": {}}, "b": {"type": ["array", "null"], "items": {}}});
+    assert_eq!(schema["properties"], properties);
 }

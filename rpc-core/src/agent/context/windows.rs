@@ -88,7 +88,9 @@ impl ContextWindows {
         self.change(model, |window| {
             window.refused = [window.refused, limit].into_iter().flatten().min();
             // Shorter in any case: the estimate may be wrong, and so may the limit that the server names.
-            window.longest = Some(window.longest.map_or(estimated, |longest| longest.min(estimated)) / 3 * 2);
+            // Of the refused prompt alone: refusals of prompts that were on their way together say it only once.
+            let shorter = estimated / 3 * 2;
+            window.longest = Some(window.longest.map_or(shorter, |longest| longest.min(shorter)));
         });
     }
 
@@ -164,6 +166,16 @@ mod tests {
         windows.refuse(&name(), &[], 1_200, Some(1_000));
         assert_eq!(windows.budget("m", None, &request), Some(750), "the limit, less the answer");
         assert_eq!(windows.budget("m", Some(200_000), &request), Some(750), "the server knows better");
+    }
+
+    #[test]
+    fn refusals_that_come_together_count_once() {
+        let windows = ContextWindows::new(None);
+        for _ in 0..8 {
+            windows.refuse(&name(), &[], 14_000, None);
+        }
+        windows.refuse(&name(), &[], 20_000, None);
+        assert_eq!(windows.budget("m", None, &ModelRequest::default()), Some(9_332));
     }
 
     #[test]

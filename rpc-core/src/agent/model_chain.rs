@@ -112,6 +112,8 @@ impl<'a> ModelChain<'a> {
                 // What is left cannot be shortened: instructions, tools, and the end of the user's message.
                 return Err(error.into());
             }
+            // A server may find out in the middle of an answer. The next answer does not continue it.
+            writer.withdraw_message();
             refused = Some(estimated);
             services.windows.refuse(&name, &template.tools, estimated, limit);
             metrics::counter!("threadline_prompts_refused_total").increment(1);

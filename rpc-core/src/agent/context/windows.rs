@@ -66,19 +66,63 @@ impl ContextWindows {
     /// Returns the most estimated tokens that the messages of a request may have; `None` if nothing is known of its
     /// model. `configured` is the size of the window as the agents file says.
     pub(in crate::agent) fn budget(&self, model: &str, configured: Option<u64>, request: &ModelRequest) -> Option<u64> {
-        let window = self.models.lock().get(model).copied().unwrap_or_default();
-        let learned = [window.listed, window.refused].into_iter().flatten().min();
-        let tokens = match configured.or(self.default_tokens) {
-            // A server that names a smaller window is right.
-            Some(tokens) => Some(window.refused.map_or(tokens, |refused| refused.min(tokens))),
-            None => learned,
-        };
-        let by_tokens = tokens.map(|tokens| {
+        self.room(model, configured, request).map(|room| room.saturating_sub(estimate_tools(&request.tools)))
+    }
+
+    /// Returns the most estimated tokens that the messages and the tools of a request may have together; `None` if
+    /// nothing is known of its model.
+    pub(in crate::agent) fn room(&self, model: &str, configured: Option<u64>, request: &ModelRequest) -> Option<u64> {
+        let window = self.window(model);
+        let by_tokens = self.tokens(window, configured).map(|tokens| {
             let free = tokens.saturating_sub(answer_tokens(&request.parameters, tokens));
             scale(free, 1.0 / window.ratio.unwrap_or(1.0))
         });
-        let budget = [by_tokens, window.longest].into_iter().flatten().min()?;
-        Some(budget.saturating_sub(estimate_tools(&request.tools)))
+        [by_tokens, window.longest].into_iter().flatten().min()
+    }
+
+    /// Returns the parameters of a request whose messages have `estimated` tokens: no answer is asked for that is longer
+    /// than what the prompt leaves of the window. Some servers refuse a request that may need more than their window.
+    pub(in crate::agent) fn parameters_for(
+        &self,
+        model: &str,
+        configured: Option<u64>,
+        request: &ModelRequest,
+        estimated: u64,
+    ) -> Arc<ModelParameters> {
+        let parameters = &request.parameters;
+        let window = self.window(model);
+        let Some(tokens) = self.tokens(window, configured) else { return parameters.clone() };
+        let prompt = scale(estimated + estimate_tools(&request.tools), window.ratio.unwrap_or(1.0));
+        // Its share of the window is left for the answer, even if the estimate says that there is less.
+        let left = tokens.saturating_sub(prompt).max(answer_tokens(parameters, tokens));
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let ModelParameters { max_tokens, max_completion_tokens, .. } = **parameters;
+        if max_tokens.max(max_completion_tokens).is_none_or(|limit| limit <= left) {
+            return parameters.clone();
+        }
+        Arc::new(ModelParameters {
+            max_tokens: max_tokens.map(|limit| limit.min(left)),
+            max_completion_tokens: max_completion_tokens.map(|limit| limit.min(left)),
+            ..ModelParameters::clone(parameters)
+        })
+    }
+
+    fn window(&self, model: &str) -> Window {
+        self.models.lock().get(model).copied().unwrap_or_default()
+    }
+
+    /// Returns the size of a window, if it is known.
+    fn tokens(&self, window: Window, configured: Option<u64>) -> Option<u64> {
+        match configured.or(self.default_tokens) {
+            // A server that names a smaller window is right.
+            Some(tokens) => Some(window.refused.map_or(tokens, |refused| refused.min(tokens))),
+            None => [window.listed, window.refused].into_iter().flatten().min(),
+        }
+    }
+
+    /// Records the size of the window as a refusal has named it.
+    pub(in crate::agent) fn name_limit(&self, model: &Arc<str>, limit: u64) {
+        self.change(model, |window| window.refused = Some(window.refused.map_or(limit, |known| known.min(limit))));
     }
 
     /// Records that the server refused a prompt of `estimated` tokens, tools not included. `limit` is the size of the
@@ -166,6 +210,22 @@ mod tests {
         windows.refuse(&name(), &[], 1_200, Some(1_000));
         assert_eq!(windows.budget("m", None, &request), Some(750), "the limit, less the answer");
         assert_eq!(windows.budget("m", Some(200_000), &request), Some(750), "the server knows better");
+    }
+
+    #[test]
+    fn an_answer_is_not_longer_than_the_rest_of_the_window() {
+        let windows = ContextWindows::new(None);
+        let parameters = ModelParameters { max_tokens: Some(4_000), ..ModelParameters::default() };
+        let request = ModelRequest { parameters: Arc::new(parameters), ..ModelRequest::default() };
+        let asked = |configured, estimated| windows.parameters_for("m", configured, &request, estimated).max_tokens;
+        assert_eq!(asked(None, 1_000), Some(4_000), "nothing is known");
+        assert_eq!(asked(Some(8_000), 1_000), Some(4_000));
+        assert_eq!(asked(Some(4_096), 1_000), Some(3_096));
+        assert_eq!(asked(Some(4_096), 9_000), Some(2_048), "its share");
+        let unlimited = windows.parameters_for("m", Some(4_096), &ModelRequest::default(), 1_000);
+        assert_eq!(unlimited.max_tokens, None);
+        windows.name_limit(&name(), 2_000);
+        assert_eq!(asked(None, 1_000), Some(1_000));
     }
 
     #[test]

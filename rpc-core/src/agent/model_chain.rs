@@ -90,7 +90,11 @@ impl<'a> ModelChain<'a> {
         let mut has_named_limit = false;
         loop {
             let budget = services.windows.budget(&name, configured, &template);
-            let fitted = conversation.fit(budget);
+            // How many tokens the tools have is only estimated, and some servers leave them out. Only a refusal shows
+            // that there is no room for them and the whole message.
+            let room = services.windows.room(&name, configured, &template).unwrap_or(0);
+            let uncut = if refused.is_some() { 0 } else { room };
+            let fitted = conversation.fit(budget, uncut);
             let wanted_summary = conversation.wanted_summary(&fitted, budget);
             let prompt = fitted.messages;
             let estimated = prompt.iter().map(estimate).sum();

@@ -79,6 +79,26 @@ everywhere! {
 }
 
 everywhere! {
+    async fn a_message_is_whole_however_long_the_tools_are(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream.answer_with(|_| Script::says(&["Noted."]));
+        // The tools of the example have more tokens than this.
+        let app = setup.upstream(&upstream).with("CONTEXT_TOKENS", 512).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        for number in 0..3 {
+            user.say(session, &message(number)).await.terminal();
+        }
+        let asked = upstream.requests().pop().unwrap();
+        assert!(asked["tools"].to_string().len() > 1_600, "{asked}");
+        assert_eq!(asked["messages"].as_array().unwrap().last().unwrap()["content"], message(2));
+        // A refusal shows that it must be cut.
+        upstream.queue(by_code());
+        user.say(session, &message(3)).await.terminal();
+        let sent = upstream.requests().pop().unwrap();
+        assert!(sent["messages"].to_string().contains("bytes left out"), "{sent}");
+    }
+
     async fn an_answer_and_its_prompt_fit_into_the_window_together(setup: Setup) {
         let upstream = Upstream::start().await;
         // As vLLM does: what the answer may need counts, not what it has.

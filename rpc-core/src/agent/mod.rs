@@ -99,7 +99,8 @@ pub(crate) struct AgentServices {
 const LISTED_FROM_TOKENS: u64 = 1_000;
 
 impl AgentServices {
-    /// Reads in the background how many tokens the models of the server read, once, when a prompt has some length.
+    /// Reads in the background how many tokens the models of the server read, once, when a prompt has some length. If
+    /// that fails, a later prompt reads it.
     fn list_windows(&self, estimated: u64) {
         if estimated < LISTED_FROM_TOKENS || !self.windows.start_listing() {
             return;
@@ -108,7 +109,10 @@ impl AgentServices {
         self.supervisor.spawn(TaskKind::ModelList, async move {
             match model.context_windows().await {
                 Ok(models) => windows.list(models),
-                Err(error) => tracing::info!(%error, "the list of models cannot be read"),
+                Err(error) => {
+                    tracing::info!(%error, "the list of models cannot be read");
+                    windows.listing_failed();
+                }
             }
         });
     }

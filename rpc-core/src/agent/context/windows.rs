@@ -5,8 +5,9 @@ use crate::model::{ModelRequest, ToolSpec};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use threadline_model::config::ModelParameters;
+use tokio::time::Instant;
 
 /// Tokens that are left free for the answer if the request does not limit it: a quarter of the window, and at most
 /// this.
@@ -21,6 +22,9 @@ const RATIO: std::ops::RangeInclusive<f64> = 0.75..=4.0;
 /// is too large a part.
 const MIN_RATED_TOKENS: u64 = 200;
 
+/// How long the list of models is not read again after that has failed: a server that loads its model answers soon.
+const PAUSE_AFTER_FAILED_LIST: Duration = Duration::from_secs(20);
+
 /// Maximum number of models that are remembered. A client can only choose those that the agents file allows.
 const MAX_MODELS: usize = 1_000;
 
@@ -30,7 +34,17 @@ pub(crate) struct ContextWindows {
     /// Tokens of every model that nothing else is known of; from `CONTEXT_TOKENS`.
     default_tokens: Option<u64>,
     models: Mutex<HashMap<Arc<str>, Window>>,
-    is_listed: AtomicBool,
+    listing: Mutex<Listing>,
+}
+
+/// Whether the server's list of models was read.
+#[derive(Debug, Clone, Copy, Default)]
+enum Listing {
+    #[default]
+    NotYet,
+    /// It is being read, or was read.
+    Started,
+    FailedAt(Instant),
 }
 
 /// What was learned of one model.
@@ -51,9 +65,24 @@ impl ContextWindows {
         Self { default_tokens, ..Self::default() }
     }
 
-    /// Returns whether the caller is the first, who reads the server's list of models.
+    /// Returns whether the caller should read the server's list of models: it was not read, or that has failed some time
+    /// ago.
     pub(in crate::agent) fn start_listing(&self) -> bool {
-        !self.is_listed.swap(true, Ordering::Relaxed)
+        let mut listing = self.listing.lock();
+        let is_due = match *listing {
+            Listing::NotYet => true,
+            Listing::Started => false,
+            Listing::FailedAt(at) => at.elapsed() >= PAUSE_AFTER_FAILED_LIST,
+        };
+        if is_due {
+            *listing = Listing::Started;
+        }
+        is_due
+    }
+
+    /// Records that the server's list of models could not be read.
+    pub(in crate::agent) fn listing_failed(&self) {
+        *self.listing.lock() = Listing::FailedAt(Instant::now());
     }
 
     /// Records the size of the window from the server's list of models.
@@ -250,6 +279,18 @@ mod tests {
         assert!(budget > free / 2 && budget < free, "slowly: {budget}");
         windows.measure(&name(), &[], 100, 9_000);
         assert_eq!(windows.budget("m", None, &request), Some(budget), "too short to tell");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_could_not_be_read_is_read_again_after_a_pause() {
+        let windows = ContextWindows::new(None);
+        assert!(windows.start_listing() && !windows.start_listing());
+        windows.listing_failed();
+        assert!(!windows.start_listing(), "not with the next prompt");
+        tokio::time::advance(PAUSE_AFTER_FAILED_LIST).await;
+        assert!(windows.start_listing() && !windows.start_listing());
+        tokio::time::advance(PAUSE_AFTER_FAILED_LIST * 10).await;
+        assert!(!windows.start_listing(), "once it is read");
     }
 
     #[test]

@@ -158,6 +158,19 @@ everywhere! {
         assert!(asked.contains("Message 0. ") && !asked.contains("Summary so far"), "{asked}");
     }
 
+    async fn a_summary_that_its_model_cannot_read_is_replaced(setup: Setup) {
+        let long = "word ".repeat(1_600);
+        let (app, upstream) = start(setup, move |_| Script::says(&[&long])).await;
+        let user = app.user().await;
+        let session = user.session().await;
+        until_summarized(&app, &user, session, 0, 2).await;
+        let request = summaries(&upstream).pop().unwrap();
+        let asked = request["messages"][1]["content"].as_str().unwrap();
+        assert!(asked.starts_with("Summary so far:\nword word") && asked.contains("User: Message"), "{asked}");
+        // 2,000 tokens, of four bytes at most.
+        assert!(asked.len() < 7_500, "{}", asked.len());
+    }
+
     async fn a_failing_summary_model_disturbs_nothing(setup: Setup) {
         let (app, upstream) = start(setup, |_| Script::fails(400, &json!({"error": {"message": "No such model"}}))).await;
         let user = app.user().await;

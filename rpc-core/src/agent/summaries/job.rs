@@ -203,7 +203,10 @@ impl SummaryJob {
     async fn extend(&mut self, summary: &str, turns: &[TurnText]) -> Result<(String, usize), SummaryError> {
         let mut refused = 0;
         loop {
-            let free = bytes_of(self.prompt_tokens()).saturating_sub(summary.len()).max(bytes_of(MIN_PROMPT_TOKENS));
+            let room = bytes_of(self.prompt_tokens());
+            // An old summary can be longer than its model reads, and would then be refused each time.
+            let summary = beginning(summary, room / 2);
+            let free = room.saturating_sub(summary.len()).max(bytes_of(MIN_PROMPT_TOKENS));
             let (text, count) = take_turns(turns, free);
             let request = self.request(summary, &text);
             let estimated = request.messages.iter().map(estimate).sum();

@@ -4,6 +4,7 @@
 //! of the others.
 
 use super::blobs::{described_blob, shorten_blobs};
+use crate::json_rpc::integer;
 use crate::output::{ToolImage, ToolOutput};
 use crate::text::truncate;
 use crate::tool::ToolError;
@@ -49,8 +50,16 @@ pub(super) fn read_result(result: Value, max_bytes: usize) -> Result<CallContent
         shorten_blobs(&mut structure);
         structure
     });
-    let is_error = members.get("isError").is_some_and(|value| *value == json!(true) || *value == json!("true"));
+    let is_error = members.get("isError").is_some_and(is_true);
     if is_error { Err(ToolError::ServiceFailed(content.error_text())) } else { Ok(content) }
+}
+
+/// Whether a value is what some language writes for `true`.
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.trim().eq_ignore_ascii_case("true") || text.trim() == "1",
+        value => *value == json!(true) || integer(value) == Some(1),
+    }
 }
 
 /// Returns a result without any of the members that the protocol names.
@@ -326,6 +335,12 @@ mod tests {
         assert_eq!(error(json!({"isError": true, "content": [text("no")]})), "no");
         assert_eq!(error(json!({"isError": true, "structuredContent": {"why": 7}})), "{\"why\":7}");
         assert!(error(json!({"isError": true})).contains("did not say why"));
+        for said in [json!(1), json!(1.0), json!("True"), json!("true"), json!("1")] {
+            assert_eq!(error(json!({"isError": said, "content": [text("no")]})), "no");
+        }
+        for said in [json!(null), json!(0), json!(false), json!("False"), json!("")] {
+            assert_eq!(output(json!({"isError": said, "content": [text("done")]})).value, json!("done"));
+        }
         assert!(error(json!({"resultType": "input_required", "inputRequests": {}})).contains("asked the user"));
     }
 }

@@ -4,7 +4,7 @@
 //! malformed tool would hide a server, and a result that it cannot read would look like a lost one. So the transports
 //! read messages here. Results and errors reach [`read_answer`] as the JSON that the server sent.
 
-use crate::json_rpc::{Refusal, integer};
+use crate::json_rpc::{Refusal, integer, take_error};
 use rmcp::model::{
     CustomResult, ErrorCode, ErrorData, Implementation, InitializeResult, ProtocolVersion, RequestId,
     ServerCapabilities, ServerJsonRpcMessage, ServerResult,
@@ -79,8 +79,7 @@ fn read_message(value: Value, expected: &Expected) -> Option<ServerJsonRpcMessag
     }
     let id = members.remove("id").and_then(|id| request_id(&id)).or_else(|| expected.only.clone());
     let is_initialize = id.is_some() && id == expected.initialize;
-    // Some servers send both members, one of them `null`.
-    if let Some(error) = members.remove("error").filter(|error| !error.is_null()) {
+    if let Some(error) = take_error(&mut members) {
         let refusal = Refusal::read(error);
         return Some(match id {
             Some(id) if !is_initialize => refused(id, &refusal),
@@ -220,6 +219,8 @@ mod tests {
                 format!(r#"{{"jsonrpc":"2.0","id":3,"result":{result}}}"#),
                 format!(r#"{{"id":"3","result":{result},"error":null}}"#),
                 format!(r#"{{"id":3.0,"result":{result}}}"#),
+                format!(r#"{{"id":3,"result":{result},"error":{{}}}}"#),
+                format!(r#"{{"id":3,"error":"","result":{result}}}"#),
                 format!(r#"Loading... {{1}} {{"jsonrpc":"2.0","id":3,"result":{result}}} done"#),
                 format!("\u{feff}[{{\"id\":3,\"result\":{result}}}]\r"),
             ] {
@@ -248,6 +249,8 @@ mod tests {
             (r#"{"code":"-1","message":"no"}"#, -1, "no"),
             (r#"{"reason":"no"}"#, -32603, r#"{"reason":"no"}"#),
             (r#""no""#, -32603, "no"),
+            (r#"{"code":-32602,"message":"Invalid params","data":"q is no date"}"#, -32602, "Invalid params (q is no date)"),
+            (r#"{"code":-32602,"message":"q is no date","data":"q is no date"}"#, -32602, "q is no date"),
         ] {
             let text = format!(r#"{{"id":1,"result":null,"error":{error}}}"#);
             let refusal = Refusal { code, message: message.to_owned() };

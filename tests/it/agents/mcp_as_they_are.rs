@@ -148,6 +148,26 @@ serve_and_split! {
         }
     }
 
+    async fn a_result_that_is_not_quite_json_is_a_result(setup: Setup) {
+        let Some(python) = python() else { return };
+        let (_server, text) = http(&python, "nearly");
+        let stand = Stand::new(setup, &(stdio("s", &python, "nearly", "timeout_seconds = 10") + &text)).await;
+        for server in ["s", "web"] {
+            stand.until_offered(&format!("{server}_nan")).await;
+            for (tool, result) in [
+                ("nan", json!({"rows": null})),
+                ("half_pair", json!("half \u{fffd} pair")),
+                ("tab", json!("a\tb")),
+                ("latin", json!("caf\u{fffd}")),
+                ("comma", json!("done")),
+                ("quotes", json!("{'rows': 3}")),
+                ("lines", json!("3 rows")),
+            ] {
+                assert_eq!(stand.call(&format!("{server}_{tool}")).await, result, "{server}_{tool}");
+            }
+        }
+    }
+
     async fn arguments_that_say_nothing_are_no_arguments(setup: Setup) {
         let Some(python) = python() else { return };
         let stand = Stand::new(setup, &stdio("s", &python, "malformed", "")).await;

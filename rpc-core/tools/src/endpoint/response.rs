@@ -176,7 +176,10 @@ mod tests {
             (r#"{"code":-32602,"message":"no such order"}"#, "(-32602): no such order"),
             (r#"{"code":"7","message":{"a":1}}"#, "(7): {\"a\":1}"),
             (r#""no""#, "(-32603): no"),
-            (r#"{"code":-32602,"message":"Invalid params","data":{"q":"must be a date"}}"#, r#"params ({"q":"must be a date"})"#),
+            (
+                r#"{"code":-32602,"message":"Invalid params","data":{"q":"must be a date"}}"#,
+                r#"params ({"q":"must be a date"})"#,
+            ),
         ] {
             let refused = read(&format!(r#"{{"id":null,"result":null,"error":{error}}}"#)).unwrap();
             let Err(ToolError::Failed(why) | ToolError::ServiceFailed(why)) = &refused else { panic!("{error}") };

@@ -184,7 +184,9 @@ async fn read_response(
         Some(messages) if !is_event_stream(&body.bytes) => messages,
         // Events that are declared as another type.
         _ => {
-            let events = stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(body.bytes.clone()))]);
+            // The last one may lack the blank line behind it.
+            let text = String::from_utf8_lossy(&body.bytes).into_owned() + "\n\n";
+            let events = stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(text))]);
             let events: Vec<_> = SseStream::from_bytes_stream(events).collect().await;
             let data = events.into_iter().filter_map(Result::ok).filter_map(|event| event.data);
             data.filter_map(|data| read_messages(data.as_bytes(), &expected)).flatten().collect()

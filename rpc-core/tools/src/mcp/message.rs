@@ -165,6 +165,13 @@ pub(super) fn refused(id: RequestId, Refusal { code, message }: &Refusal) -> Ser
     carry(id, ERROR, json!({"code": code, "message": message}))
 }
 
+/// Returns the refusal in an answer, if it is one.
+pub(super) fn refusal_in(message: &ServerJsonRpcMessage) -> Option<Refusal> {
+    let ServerJsonRpcMessage::Response(response) = message else { return None };
+    let ServerResult::CustomResult(CustomResult(Value::Object(members))) = &response.result else { return None };
+    members.get(ERROR).cloned().map(Refusal::read)
+}
+
 /// Returns the message that a request was answered with more than can be read.
 pub(super) fn too_long(id: RequestId) -> ServerJsonRpcMessage {
     let error = format!("The result is longer than {MAX_MESSAGE_BYTES} bytes and was not read. Ask for less.");

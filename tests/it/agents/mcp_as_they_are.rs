@@ -218,6 +218,23 @@ serve_and_split! {
         assert_eq!(stand.call("s_start_2").await, json!("start_2 done"));
     }
 
+    async fn a_server_that_hangs_is_started_again(setup: Setup) {
+        let Some(python) = python() else { return };
+        let directory = Directory::new();
+        let starts = directory.0.join("starts").display().to_string();
+        let more = format!("timeout_seconds = 1\nenv = {{ STARTS = {starts:?} }}");
+        let stand = Stand::new(setup, &stdio("s", &python, "restarts", &more)).await;
+        stand.until_offered("s_start_1").await;
+        // Only the call hangs.
+        assert_eq!(stand.call("s_hang").await["status"], "unknown");
+        assert_eq!(stand.call("s_start_1").await, json!("start_1 done"));
+        // The server hangs.
+        assert_eq!(stand.call("s_freeze").await["status"], "unknown");
+        let offered = stand.until_offered("s_start_2").await;
+        assert!(!offered.contains(&"s_start_1".to_owned()), "{offered:?}");
+        assert_eq!(stand.call("s_start_2").await, json!("start_2 done"));
+    }
+
     async fn an_answer_that_comes_too_late_is_not_taken_for_another(setup: Setup) {
         let Some(python) = python() else { return };
         let stand = Stand::new(setup, &stdio("s", &python, "", "timeout_seconds = 1")).await;

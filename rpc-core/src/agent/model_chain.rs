@@ -185,7 +185,12 @@ impl<'a> ModelChain<'a> {
                 ModelEvent::Citation(citation) => {
                     writer.cite(Citation { url: citation.url, title: citation.title, end: citation.end })
                 }
-                ModelEvent::ToolCall(call) => calls.push(call),
+                ModelEvent::ToolCall(mut call) => {
+                    if let Some(meant) = self.agent.tools.meant_name(&call.name) {
+                        call.name = meant.into();
+                    }
+                    calls.push(call);
+                }
                 ModelEvent::Usage(usage) => {
                     self.services.windows.measure(name, &tools, estimated, usage.prompt_tokens);
                     writer.report_usage(usage);

@@ -89,10 +89,10 @@ impl CallContent {
         match text("type") {
             "text" | "" if block.get("text").is_some_and(Value::is_string) => self.texts.push(text("text").to_owned()),
             "image" if block.get("data").is_some_and(Value::is_string) => {
-                self.add_blob(text("mimeType"), text("data"), "an image");
+                self.add_blob(mime_type_of(&block), text("data"), "an image");
             }
             "audio" if block.get("data").is_some_and(Value::is_string) => {
-                self.notes.push(described_blob("a sound", text("mimeType"), text("data")));
+                self.notes.push(described_blob("a sound", mime_type_of(&block), text("data")));
             }
             "resource" if block.get("resource").is_some_and(Value::is_object) => {
                 self.add_resource(block.get("resource").unwrap_or(&Value::Null));
@@ -100,12 +100,12 @@ impl CallContent {
             "resource_link" if !text("uri").is_empty() => {
                 let name = [text("title"), text("name"), text("uri")].into_iter().find(|name| !name.is_empty());
                 let mut line = format!("[{}]({})", name.unwrap_or_default(), text("uri"));
-                for more in [text("mimeType"), text("description")].into_iter().filter(|more| !more.is_empty()) {
+                for more in [mime_type_of(&block), text("description")].into_iter().filter(|more| !more.is_empty()) {
                     line.push_str(", ");
                     line.push_str(more);
                 }
                 self.texts.push(line);
-                if ToolImage::is_supported(text("mimeType")) {
+                if ToolImage::is_supported(mime_type_of(&block)) {
                     self.linked_images.push(text("uri").to_owned());
                 }
             }
@@ -118,7 +118,7 @@ impl CallContent {
 
     fn add_resource(&mut self, resource: &Value) {
         let text = |name: &str| resource.get(name).and_then(Value::as_str);
-        let (uri, mime_type) = (text("uri").unwrap_or_default(), text("mimeType").unwrap_or_default());
+        let (uri, mime_type) = (text("uri").unwrap_or_default(), mime_type_of(resource));
         match (text("text"), text("blob")) {
             (Some(words), _) => self.texts.push(format!("[{uri}]\n{words}")),
             (None, Some(blob)) => self.add_blob(mime_type, blob, &format!("the file {uri}")),
@@ -180,6 +180,12 @@ impl CallContent {
         };
         ToolOutput { value, images }
     }
+}
+
+/// Returns the media type of a part; an empty text if it has none.
+fn mime_type_of(part: &Value) -> &str {
+    let names = ["mimeType", "mimetype", "mime_type", "mediaType", "media_type"];
+    names.iter().find_map(|name| part.get(*name).and_then(Value::as_str)).unwrap_or_default()
 }
 
 fn with_text(structure: Value, text: String) -> Value {
@@ -313,6 +319,17 @@ mod tests {
         let embedded = json!({"type": "resource", "resource": {"uri": "a:b", "mimeType": "image/png", "blob": PNG}});
         assert_eq!(output(json!({"content": [embedded]})).images.len(), 1);
         assert_eq!(output(json!({"content": vec![image(); 20]})).images.len(), ToolImage::MAX_PER_RESULT);
+        let url = format!("data:image/png;base64,{PNG}");
+        let url_safe = PNG.replace('+', "-").replace('/', "_");
+        for block in [
+            json!({"type": "image", "mimeType": "image/png", "data": url}),
+            json!({"type": "image", "data": url}),
+            json!({"type": "image", "mimetype": "IMAGE/PNG", "data": PNG}),
+            json!({"type": "image", "mime_type": "image/png", "data": url_safe}),
+        ] {
+            let read = output(json!({"content": [block.clone()]}));
+            assert_eq!(read.images, output(json!({"content": [image()]})).images, "{block}");
+        }
         for (mime_type, data) in [("image/tiff", PNG), ("image/png", "no base64!"), ("", PNG)] {
             let read = output(json!({"content": [{"type": "image", "mimeType": mime_type, "data": data}]}));
             assert!(read.images.is_empty() && read.value.to_string().contains("cannot be shown"), "{mime_type}");

@@ -108,6 +108,16 @@ serve_and_split! {
         }
     }
 
+    async fn tools_that_are_no_list_are_none_or_have_names(setup: Setup) {
+        let Some(python) = python() else { return };
+        // First none, and then one: a server without tools is not away.
+        let stand = Stand::new(setup, &stdio("s", &python, "no_list", "")).await;
+        assert_eq!(stand.until_offered("s_a").await, ["s_a"]);
+        assert_eq!(stand.call("s_a").await, json!("a done"));
+        let warnings = stand.warnings();
+        assert!(!warnings.iter().any(|line| line.contains("will be restarted")), "{warnings:?}");
+    }
+
     async fn a_server_that_is_away_is_said(setup: Setup) {
         let stand = Stand::new(setup, "[mcp.gone]\ncommand = \"/no/such/program\"\n").await;
         let said = || async {

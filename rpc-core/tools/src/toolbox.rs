@@ -30,6 +30,11 @@ const PREFIXES: &[&str] = &["functions.", "functions:", "default_api.", "default
 /// Longest id of a call in a trace, in characters.
 const MAX_CALL_ID_CHARS: usize = 128;
 
+/// Whether two tools are the same for a model.
+fn is_same(one: &ToolSpec, other: &ToolSpec) -> bool {
+    (&one.name, &one.description, one.parameters.get()) == (&other.name, &other.description, other.parameters.get())
+}
+
 /// The tools that one agent may call. It does not change: a run keeps the toolbox that it started with.
 pub struct Toolbox {
     tools: Vec<Arc<dyn Tool>>,
@@ -48,8 +53,13 @@ impl Toolbox {
     pub fn new(all: impl IntoIterator<Item = Arc<dyn Tool>>, may_ask_user: bool, client_tools: &[ClientTool]) -> Self {
         let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
         for tool in all {
-            if tools.iter().all(|other| other.name() != tool.name()) {
-                tools.push(tool);
+            match tools.iter().find(|other| other.name() == tool.name()) {
+                None => tools.push(tool),
+                // An agent can select one tool twice.
+                Some(other) if is_same(&other.spec(), &tool.spec()) => {}
+                Some(_) => {
+                    tracing::warn!(tool = tool.name(), "two tools of an agent have this name; the second is left out")
+                }
             }
         }
         let ask_user = may_ask_user.then(ask_user::spec);

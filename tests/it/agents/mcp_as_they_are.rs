@@ -118,6 +118,27 @@ serve_and_split! {
         assert!(!warnings.iter().any(|line| line.contains("will be restarted")), "{warnings:?}");
     }
 
+    async fn two_tools_of_one_name_are_said(setup: Setup) {
+        let Some(python) = python() else { return };
+        // Tool `odd_part` of the server `s`, and tool `part` of the server `s_odd`.
+        let servers = stdio("s", &python, "", "") + &stdio("s_odd", &python, "part", "");
+        let stand = Stand::new(setup, &servers).await;
+        stand.until_offered("s_words").await;
+        stand.until_offered("s_odd_part").await;
+        let said = || async {
+            let health = stand.app.anonymous().get("/health/all").await;
+            let detail = health.body["components"]["mcp"]["detail"].as_str().unwrap_or_default().to_owned();
+            detail.contains("tool s_odd_part has the name of a tool of the MCP server s;").then_some(())
+        };
+        eventually("it is said", said).await;
+        let is_logged = || async {
+            let log = stand.app.log();
+            let words = "two tools of an agent have this name";
+            log.iter().any(|line| line["level"] == "WARN" && line.to_string().contains(words)).then_some(())
+        };
+        eventually("it is logged", is_logged).await;
+    }
+
     async fn a_server_that_is_away_is_said(setup: Setup) {
         let stand = Stand::new(setup, "[mcp.gone]\ncommand = \"/no/such/program\"\n").await;
         let said = || async {

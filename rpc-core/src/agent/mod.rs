@@ -43,6 +43,7 @@ pub(crate) use continued_run::ContinuedRuns;
 pub(crate) use error::AgentError;
 pub(crate) use registry::{AgentRegistry, ResolvedAgent};
 pub use registry::{AgentsError, check_mcp_servers};
+pub(crate) use summaries::RunningSummaries;
 pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 
@@ -91,6 +92,7 @@ pub(crate) struct AgentServices {
     /// How many of the newest items the model reads.
     pub(crate) history_items: u32,
     pub(crate) windows: Arc<ContextWindows>,
+    pub(crate) summaries: RunningSummaries,
     pub(crate) budgets: Arc<dyn RunBudget>,
     pub(crate) supervisor: Supervisor,
 }

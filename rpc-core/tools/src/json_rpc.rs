@@ -32,7 +32,7 @@ impl Refusal {
     }
 }
 
-/// Takes the error out of a response; `None` if there is none. Some servers send both members, and one of them is empty.
+/// Takes the error out of a response; `None` if there is none. Some servers send both members, one of them empty.
 pub(crate) fn take_error(response: &mut Map<String, Value>) -> Option<Value> {
     let error = response.remove("error").filter(|error| !error.is_null())?;
     (!response.contains_key("result") || !says_nothing(&error)).then_some(error)

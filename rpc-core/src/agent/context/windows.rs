@@ -65,8 +65,8 @@ impl ContextWindows {
         Self { default_tokens, ..Self::default() }
     }
 
-    /// Returns whether the caller should read the server's list of models: it was not read, or that has failed some time
-    /// ago.
+    /// Returns whether the caller should read the server's list of models: it was not read, or that has failed some
+    /// time ago.
     pub(in crate::agent) fn start_listing(&self) -> bool {
         let mut listing = self.listing.lock();
         let is_due = match *listing {
@@ -109,8 +109,8 @@ impl ContextWindows {
         [by_tokens, window.longest].into_iter().flatten().min()
     }
 
-    /// Returns the parameters of a request whose messages have `estimated` tokens: no answer is asked for that is longer
-    /// than what the prompt leaves of the window. Some servers refuse a request that may need more than their window.
+    /// Returns the parameters of a request whose messages have `estimated` tokens: no answer is asked for that is
+    /// longer than what the prompt leaves of the window. Some servers refuse a request that may need more than their window.
     pub(in crate::agent) fn parameters_for(
         &self,
         model: &str,

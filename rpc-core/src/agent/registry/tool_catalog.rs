@@ -93,7 +93,7 @@ impl ToolCatalog {
         self.with_conflicts(status.await)
     }
 
-    /// Adds the tools that have the name of another one. Which of them an agent has depends on the order in its `tools`.
+    /// Adds the tools that have the name of another one. Which of them an agent has depends on its `tools`.
     fn with_conflicts(&self, mut status: Vec<(Arc<str>, McpStatus)>) -> Vec<(Arc<str>, McpStatus)> {
         let own = self.built_in.iter().chain(self.endpoints.values());
         let mut owners: HashMap<String, String> =

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use threadline_schema::ids::ThreadId;
 use tokio_util::sync::CancellationToken;
 
-/// How often the jobs of a thread are interrupted in a row. The next one is written to its end: a user who writes quickly
-/// has a summary too.
+/// How often the jobs of a thread are interrupted in a row. The next one is written to its end: a user who writes
+/// quickly has a summary too.
 const MAX_INTERRUPTIONS: u32 = 3;
 
 /// Maximum number of threads that are remembered without a job at work.

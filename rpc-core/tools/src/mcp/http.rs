@@ -62,8 +62,8 @@ pub(super) struct McpHttpClient {
     /// Notified when a new session has replaced an expired one: the server may have restarted with other tools.
     tools_changed: Arc<Notify>,
     is_initialized: Arc<AtomicBool>,
-    /// Requests that were refused because of their session. Each is made once more, in a new session; if that is refused
-    /// too, the reason is another one.
+    /// Requests that were refused because of their session. Each is made once more, in a new session; if that is
+    /// refused too, the reason is another one.
     refused_once: Arc<Mutex<HashSet<RequestId>>>,
 }
 

@@ -63,8 +63,8 @@ fn event_of(message: &ServerJsonRpcMessage) -> Option<Sse> {
 /// Returns the bytes of events in a form that can be parsed. They end with an error if one event is longer than
 /// `max_bytes`.
 ///
-/// A byte that is not UTF-8 becomes U+FFFD. A body that is JSON, although its type says otherwise, becomes one event. The
-/// last event may lack the blank line behind it.
+/// A byte that is not UTF-8 becomes U+FFFD. A body that is JSON, although its type says otherwise, becomes one event.
+/// The last event may lack the blank line behind it.
 pub(super) fn bounded<S>(bytes: S, max_bytes: usize) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static
 where
     S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,

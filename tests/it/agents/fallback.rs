@@ -134,7 +134,7 @@ serve_and_split! {
     async fn an_answer_that_breaks_off_for_its_length_is_taken_back(setup: Setup) {
         let upstream = Upstream::start().await;
         let error = json!({"error": {"message": "The context is exceeded.", "code": "context_length_exceeded"}});
-        let app = setup.upstream(&upstream).start().await;
+        let app = setup.upstream(&upstream).with("MAX_MESSAGE_CHARS", 0).start().await;
         let user = app.user().await;
         let session = user.session().await;
         upstream.queue(Script::says(&["Noted."]));

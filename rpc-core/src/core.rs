@@ -3,7 +3,7 @@
 //! Each part gets what it uses, and no other module takes the [`Core`].
 
 use crate::accounts::{AccountExport, Accounts, Erasure};
-use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows, ContinuedRuns};
+use crate::agent::{AgentRegistry, AgentServices, AgentsError, ContextWindows, ContinuedRuns, RunningSummaries};
 use crate::attachments::{Attachments, AttachmentsError, MAX_PER_MESSAGE};
 use crate::audit::AuditLog;
 use crate::auth::foreign::ForeignTokens;
@@ -137,6 +137,7 @@ impl Core {
             attachments: attachments.clone(),
             history_items: config.agent.history_items,
             windows: Arc::new(ContextWindows::new(config.agent.context_tokens)),
+            summaries: RunningSummaries::default(),
             budgets: budgets.clone(),
             supervisor: supervisor.clone(),
         });

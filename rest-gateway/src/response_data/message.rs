@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use threadline_schema::ids::ItemId;
+use threadline_schema::runs::FinishReason;
 
 /// One message of a session.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -23,6 +24,11 @@ pub(crate) struct Message<'a> {
     /// When it was stored.
     #[schemars(with = "DateTime<Utc>")]
     pub(crate) created_at: &'a RawValue,
+    /// How the answer ended, if the message is the last one of its run. The message is incomplete unless it is `stop`.
+    /// Absent if the run ended without the model's last word, and for messages of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<FinishReason>")]
+    pub(crate) finish_reason: Option<&'a RawValue>,
 }
 
 impl<'a> Message<'a> {
@@ -38,12 +44,13 @@ impl<'a> Message<'a> {
         };
         let parts: Vec<PartView<'a>> = item.content.map_or(Ok(Vec::new()), |json| serde_json::from_str(json.get()))?;
         let content = parts.into_iter().map(|part| Part { kind, text: part.text }).collect();
-        Ok(Some(Self { id: item.id, role, content, tool_calls, created_at: item.created_at }))
+        let ItemView { id, created_at, finish_reason, .. } = *item;
+        Ok(Some(Self { id, role, content, tool_calls, created_at, finish_reason }))
     }
 
     /// Makes a message without text. It carries the tool calls of a run that ended before its first message.
     pub(crate) fn empty(id: &'a RawValue, created_at: &'a RawValue, tool_calls: Option<Vec<ToolCall<'a>>>) -> Self {
-        Self { id, role: Role::Assistant, content: Vec::new(), tool_calls, created_at }
+        Self { id, role: Role::Assistant, content: Vec::new(), tool_calls, created_at, finish_reason: None }
     }
 }
 
@@ -129,6 +136,8 @@ pub(crate) struct ItemView<'a> {
     pub(crate) created_at: &'a RawValue,
     #[serde(borrow, default)]
     content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    finish_reason: Option<&'a RawValue>,
 }
 
 impl ItemView<'_> {

@@ -154,10 +154,12 @@ mod tests {
     async fn the_last_message_and_all_tool_calls_are_returned() {
         let call = json!({"id": "c", "name": "add_task", "arguments": "{}", "result": "{}", "run_id": "run",
                           "created_at": TIME});
+        let mut last = assistant_message("b", "last \"one\"");
+        last["finish_reason"] = json!("length");
         let workflow = json!({"type": "workflow", "id": "w", "thread_id": "t", "created_at": TIME, "workflow": {}});
         let body = response(&[
             event("thread.item.done", "item", &assistant_message("a", "first")),
-            event("thread.item.done", "item", &assistant_message("b", "last \"one\"")),
+            event("thread.item.done", "item", &last),
             event("thread.item.done", "item", &workflow),
             event("run.completed", "run", &run(Some(json!([call])))),
         ])
@@ -166,7 +168,7 @@ mod tests {
         let calls = json!([{"id": "c", "type": "function", "function": {"name": "add_task", "arguments": "{}"},
                             "result": "{}"}]);
         let data = json!({"id": "b", "role": "assistant", "content": [{"type": "text", "text": "last \"one\""}],
-                          "tool_calls": calls, "created_at": TIME});
+                          "tool_calls": calls, "created_at": TIME, "finish_reason": "length"});
         assert_eq!(body, json!({"success": true, "data": data}));
     }
 

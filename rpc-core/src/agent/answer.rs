@@ -66,6 +66,7 @@ impl AnswerDriver {
 
     async fn answer(&mut self, run: &RunContext, writer: &mut RunWriter) -> Result<(), AgentError> {
         let (services, resolved) = (self.services.clone(), self.agent.clone());
+        services.summaries.interrupt(run.token.thread_id);
         let mut models = ModelChain::new(&services, &resolved, run);
         let answered = self.answer_with(&mut models, run, writer).await;
         self.summary = models.wanted_summary().and_then(|wanted| SummaryJob::new(&services, &resolved, run, wanted));

@@ -43,6 +43,7 @@ pub(crate) use continued_run::ContinuedRuns;
 pub(crate) use error::AgentError;
 pub(crate) use registry::{AgentRegistry, ResolvedAgent};
 pub use registry::{AgentsError, check_mcp_servers};
+pub(crate) use summaries::RunningSummaries;
 pub(crate) use titles::{start_title, title_words};
 pub(crate) use widget_action::{WidgetActionDriver, WidgetCall, update_stored_widget, widget_of};
 
@@ -91,6 +92,7 @@ pub(crate) struct AgentServices {
     /// How many of the newest items the model reads.
     pub(crate) history_items: u32,
     pub(crate) windows: Arc<ContextWindows>,
+    pub(crate) summaries: RunningSummaries,
     pub(crate) budgets: Arc<dyn RunBudget>,
     pub(crate) supervisor: Supervisor,
 }
@@ -99,7 +101,8 @@ pub(crate) struct AgentServices {
 const LISTED_FROM_TOKENS: u64 = 1_000;
 
 impl AgentServices {
-    /// Reads in the background how many tokens the models of the server read, once, when a prompt has some length.
+    /// Reads in the background how many tokens the models of the server read, once, when a prompt has some length. If
+    /// that fails, a later prompt reads it.
     fn list_windows(&self, estimated: u64) {
         if estimated < LISTED_FROM_TOKENS || !self.windows.start_listing() {
             return;
@@ -108,7 +111,10 @@ impl AgentServices {
         self.supervisor.spawn(TaskKind::ModelList, async move {
             match model.context_windows().await {
                 Ok(models) => windows.list(models),
-                Err(error) => tracing::info!(%error, "the list of models cannot be read"),
+                Err(error) => {
+                    tracing::info!(%error, "the list of models cannot be read");
+                    windows.listing_failed();
+                }
             }
         });
     }

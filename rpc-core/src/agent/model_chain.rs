@@ -85,10 +85,16 @@ impl<'a> ModelChain<'a> {
             tool_choice: agent.tool_choice.clone().filter(|_| turn == 0),
             request_id: run.request.request_id.clone(),
         };
+        let configured = agent.context_tokens_of(&name);
         let mut refused = None;
+        let mut has_named_limit = false;
         loop {
-            let budget = services.windows.budget(&name, agent.context_tokens_of(&name), &template);
-            let fitted = conversation.fit(budget);
+            let budget = services.windows.budget(&name, configured, &template);
+            // How many tokens the tools have is only estimated, and some servers leave them out. Only a refusal shows
+            // that there is no room for them and the whole message.
+            let room = services.windows.room(&name, configured, &template).unwrap_or(0);
+            let uncut = if refused.is_some() { 0 } else { room };
+            let fitted = conversation.fit(budget, uncut);
             let wanted_summary = conversation.wanted_summary(&fitted, budget);
             let prompt = fitted.messages;
             let estimated = prompt.iter().map(estimate).sum();
@@ -96,7 +102,9 @@ impl<'a> ModelChain<'a> {
             let asked =
                 AskedModel { agent: agent.agent.name.clone(), name: name.clone(), prices: agent.prices_of(&name) };
             writer.start_request(prompt.iter().map(Message::bytes).sum(), asked);
-            let request = ModelRequest { messages: prompt.into_owned(), ..template.clone() };
+            let parameters = services.windows.parameters_for(&name, configured, &template, estimated);
+            let request =
+                ModelRequest { messages: prompt.into_owned(), parameters: parameters.clone(), ..template.clone() };
             let answered = self.stream(&name, request, estimated, writer).await;
             writer.wake_readers();
             let error = match answered {
@@ -108,6 +116,17 @@ impl<'a> ModelChain<'a> {
             };
             writer.abandon_request();
             let ModelError::ContextLength { limit, .. } = error else { return Err(error.into()) };
+            // A server may find out in the middle of an answer. The next answer does not continue it.
+            writer.withdraw_message();
+            if let Some(limit) = limit.filter(|_| !has_named_limit) {
+                has_named_limit = true;
+                services.windows.name_limit(&name, limit);
+                let shorter = services.windows.parameters_for(&name, configured, &template, estimated);
+                if shorter != parameters {
+                    tracing::info!(model = %name, limit, "asking for a shorter answer: the window has no room for it");
+                    continue;
+                }
+            }
             if refused.is_some_and(|refused| estimated >= refused) {
                 // What is left cannot be shortened: instructions, tools, and the end of the user's message.
                 return Err(error.into());
@@ -166,7 +185,12 @@ impl<'a> ModelChain<'a> {
                 ModelEvent::Citation(citation) => {
                     writer.cite(Citation { url: citation.url, title: citation.title, end: citation.end })
                 }
-                ModelEvent::ToolCall(call) => calls.push(call),
+                ModelEvent::ToolCall(mut call) => {
+                    if let Some(meant) = self.agent.tools.meant_name(&call.name) {
+                        call.name = meant.into();
+                    }
+                    calls.push(call);
+                }
                 ModelEvent::Usage(usage) => {
                     self.services.windows.measure(name, &tools, estimated, usage.prompt_tokens);
                     writer.report_usage(usage);

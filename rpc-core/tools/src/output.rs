@@ -1,7 +1,7 @@
 //! What a tool returns.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -42,14 +42,18 @@ impl ToolImage {
         supported_type(mime_type).is_some()
     }
 
-    /// Creates an image from base64; `None` if it is too large, or something that models cannot see.
+    /// Creates an image from base64 in either alphabet, or from a `data:` URL; `None` if it is too large, or something
+    /// that models cannot see.
     pub fn new(mime_type: &str, base64: &str) -> Option<Self> {
-        let mime_type = supported_type(mime_type)?;
+        let url = base64.trim_start().strip_prefix("data:").and_then(|url| url.split_once(";base64,"));
+        let (named_type, base64) = url.unwrap_or(("", base64));
+        let mime_type = supported_type(mime_type).or_else(|| supported_type(named_type))?;
         if base64.len() > Self::MAX_BYTES / 3 * 4 + 4 {
             return None;
         }
         let base64: String = base64.split_ascii_whitespace().collect();
-        let bytes = STANDARD.decode(&base64).or_else(|_| STANDARD_NO_PAD.decode(&base64)).ok()?;
+        let bytes = STANDARD.decode(&base64).or_else(|_| STANDARD_NO_PAD.decode(&base64));
+        let bytes = bytes.or_else(|_| URL_SAFE_NO_PAD.decode(base64.trim_end_matches('='))).ok()?;
         Self::from_bytes(mime_type, &bytes)
     }
 

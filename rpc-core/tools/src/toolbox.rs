@@ -21,8 +21,19 @@ use threadline_trace::{InSpan, Span, SpanKind, log_slow_tool};
 /// How long a call waits for approval, unless the agents file says otherwise.
 const APPROVAL_EXPIRES_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Maximum number of names in the answer to a call of a tool that does not exist.
+const MAX_NAMES: usize = 40;
+
+/// What models write in front of the name of a tool, as they have seen it in the prompts of their training.
+const PREFIXES: &[&str] = &["functions.", "functions:", "default_api.", "default_api:", "tools."];
+
 /// Longest id of a call in a trace, in characters.
 const MAX_CALL_ID_CHARS: usize = 128;
+
+/// Whether two tools are the same for a model.
+fn is_same(one: &ToolSpec, other: &ToolSpec) -> bool {
+    (&one.name, &one.description, one.parameters.get()) == (&other.name, &other.description, other.parameters.get())
+}
 
 /// The tools that one agent may call. It does not change: a run keeps the toolbox that it started with.
 pub struct Toolbox {
@@ -42,8 +53,13 @@ impl Toolbox {
     pub fn new(all: impl IntoIterator<Item = Arc<dyn Tool>>, may_ask_user: bool, client_tools: &[ClientTool]) -> Self {
         let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
         for tool in all {
-            if tools.iter().all(|other| other.name() != tool.name()) {
-                tools.push(tool);
+            match tools.iter().find(|other| other.name() == tool.name()) {
+                None => tools.push(tool),
+                // An agent can select one tool twice.
+                Some(other) if is_same(&other.spec(), &tool.spec()) => {}
+                Some(_) => {
+                    tracing::warn!(tool = tool.name(), "two tools of an agent have this name; the second is left out")
+                }
             }
         }
         let ask_user = may_ask_user.then(ask_user::spec);
@@ -160,11 +176,32 @@ impl Toolbox {
                 execute(tool, context, call, label, is_permitted).await
             }
             None => {
-                let no_such_tool = || format!("There is no tool called {}.", call.name);
+                let no_such_tool = || self.no_such_tool(&call.name);
                 let message = self.reason_not_pending(call).unwrap_or_else(no_such_tool);
                 ToolResult::failed(label, Failure { code: ErrorCode::UpstreamError, message })
             }
         }
+    }
+
+    /// Returns what the model is told of a tool that does not exist: which ones do.
+    fn no_such_tool(&self, name: &str) -> String {
+        let mut message = format!("There is no tool called {name}.");
+        if !self.specs.is_empty() {
+            let names: Vec<_> = self.specs.iter().take(MAX_NAMES).map(|spec| spec.name.as_str()).collect();
+            let more = if self.specs.len() > MAX_NAMES { " and others" } else { "" };
+            message.push_str(&format!(" There are: {}{more}.", names.join(", ")));
+        }
+        message
+    }
+
+    /// Returns the name of the tool that a call is meant for, if the model has only written a prefix in front of it.
+    pub fn meant_name(&self, name: &str) -> Option<&str> {
+        let named = |name: &str| self.specs.iter().find(|spec| spec.name == name);
+        if named(name).is_some() {
+            return None;
+        }
+        let meant = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix))?;
+        named(meant).map(|spec| spec.name.as_str())
     }
 
     pub(crate) fn tools(&self) -> &[Arc<dyn Tool>] {

@@ -230,10 +230,18 @@ tools = ["ask_user"]
         assert_eq!(user.say(b, "Go").await.terminal()["type"], "run.completed");
         let asked = upstream.requests();
         assert_eq!((tools(&asked[0]), tools(&asked[2])), (vec!["list_tasks", "where"], vec!["ask_user"]));
-        for request in [&asked[1], &asked[3]] {
+        for (request, names) in [(&asked[1], "list_tasks, where"), (&asked[3], "ask_user")] {
             let told = request["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
             assert!(told.contains("There is no tool called"), "{told}");
+            assert!(told.contains(&format!("There are: {names}.")), "{told}");
         }
+        // A name with what some models write in front of it is the name of the tool.
+        upstream.queue(Script::calls(&[("functions.list_tasks", json!({}))]));
+        assert_eq!(user.say(a, "Go").await.terminal()["type"], "run.completed");
+        let asked = upstream.requests().pop().unwrap();
+        let [.., call, told] = asked["messages"].as_array().unwrap().as_slice() else { panic!("{asked}") };
+        assert_eq!(call["tool_calls"][0]["function"]["name"], "list_tasks");
+        assert!(!told.to_string().contains("There is no tool"), "{told}");
         // Its own tool waits for the client, and the run continues with the output.
         upstream.queue(Script::calls(&[("where", json!({}))]));
         assert_eq!(user.say(a, "Where am I?").await.terminal()["type"], "run.completed");

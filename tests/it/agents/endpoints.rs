@@ -173,6 +173,8 @@ serve_and_split! {
                 "503" => answers(503, "", "later"),
                 "404" => answers(404, "", "no such order"),
                 "redirects" => answers(307, &to, ""),
+                "302" => answers(302, &to, ""),
+                "303" => answers(303, &to, ""),
                 "long" => answers(200, "", &format!("[{}1]", "1,".repeat(100_000))),
                 "text" => answers(200, "", "all fine"),
                 "refuses" => answers(200, "", r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"not yours"}}"#),
@@ -198,6 +200,9 @@ serve_and_split! {
             ("act", query("503"), Box::new(says("status 503"))),
             ("act", query("404"), Box::new(says("no such order"))),
             ("act", query("redirects"), Box::new(says("status 307"))),
+            ("act", query("302"), Box::new(unknown)),
+            ("act", query("303"), Box::new(unknown)),
+            ("look", query("303"), Box::new(says("status 303"))),
             ("act", query("long"), Box::new(says("more than 1000 bytes"))),
             ("act", query("text"), Box::new(is(json!("all fine")))),
             ("act", query("empty"), Box::new(is(json!({"ok": true})))),
@@ -219,6 +224,6 @@ serve_and_split! {
         }
         assert!(elsewhere.heads().is_empty(), "a redirect is not followed");
         let metrics = app.metrics().await;
-        assert!(metrics.contains("threadline_tool_calls_total{tool=\"act\",outcome=\"unknown\"} 2"), "{metrics}");
+        assert!(metrics.contains("threadline_tool_calls_total{tool=\"act\",outcome=\"unknown\"} 4"), "{metrics}");
     }
 }

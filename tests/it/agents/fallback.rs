@@ -131,6 +131,24 @@ serve_and_split! {
         assert!(!answer.types().contains(&"notice"), "no words were taken back");
     }
 
+    async fn an_answer_that_breaks_off_for_its_length_is_taken_back(setup: Setup) {
+        let upstream = Upstream::start().await;
+        let error = json!({"error": {"message": "The context is exceeded.", "code": "context_length_exceeded"}});
+        let app = setup.upstream(&upstream).with("MAX_MESSAGE_CHARS", 0).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        upstream.queue(Script::says(&["Noted."]));
+        user.say(session, &"word ".repeat(2_000)).await.terminal();
+        upstream
+            .queue(Script::stream().words(&["Hello", " wor"]).raw(format!("data: {error}\n\n")))
+            .queue(Script::says(&["The", " second", " answer."]));
+        let answer = user.say(session, "Again").await;
+        assert_eq!(answer.terminal()["type"], "run.completed");
+        assert!(answer.types().contains(&"thread.item.removed"), "{:?}", answer.types());
+        let history = user.history(session).await;
+        assert_eq!(history["messages"][3]["content"][0]["text"], "The second answer.", "{history}");
+    }
+
     async fn when_all_models_fail_the_text_of_the_last_is_kept(setup: Setup) {
         let (upstream, file) = (Upstream::start().await, AgentsFile::new(FALLBACKS));
         for word in ["One", "Two", "Three"] {

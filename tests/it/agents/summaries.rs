@@ -5,6 +5,7 @@ use crate::support::{App, Client, Gate, Script, Setup, Upstream, eventually};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use uuid::Uuid;
 
 const SUMMARY_MODEL: &str = "m/summary";
@@ -58,16 +59,31 @@ async fn until(app: &App, outcome: &str, count: usize) {
     .await;
 }
 
+/// Sends a message, and waits until the job that begins after the answer has probably ended: the next message would
+/// interrupt it.
+async fn say_and_wait(user: &Client, upstream: &Upstream, session: Uuid, number: usize) {
+    let before = summaries(upstream).len();
+    say(user, session, number).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    if summaries(upstream).len() > before {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
 /// Sends messages until a number of summaries is stored. Returns the number of the next message.
-async fn until_summarized(app: &App, user: &Client, session: Uuid, mut next: usize, count: usize) -> usize {
+async fn until_summarized(
+    (app, upstream): (&App, &Upstream),
+    user: &Client,
+    session: Uuid,
+    mut next: usize,
+    count: usize,
+) -> usize {
     let is_stored =
         |metrics: &str| metrics.contains(&format!("threadline_summaries_total{{outcome=\"stored\"}} {count}\n"));
     while !is_stored(&app.metrics().await) {
         assert!(next < 60, "no summary {count} after {next} messages");
-        say(user, session, next).await;
+        say_and_wait(user, upstream, session, next).await;
         next += 1;
-        // The job is in the background.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     next
 }
@@ -77,7 +93,7 @@ everywhere! {
         let (app, upstream) = start(setup, numbered).await;
         let user = app.user().await;
         let session = user.session().await;
-        let next = until_summarized(&app, &user, session, 0, 1).await;
+        let next = until_summarized((&app, &upstream), &user, session, 0, 1).await;
         let [request] = summaries(&upstream).try_into().unwrap();
         let asked = request["messages"][1]["content"].as_str().unwrap().to_owned();
         assert!(asked.contains("User: Message 0. ") && asked.contains("Assistant: Noted."), "{asked}");
@@ -93,7 +109,7 @@ everywhere! {
         }
 
         // The next one extends it.
-        let next = until_summarized(&app, &user, session, next + 1, 2).await;
+        let next = until_summarized((&app, &upstream), &user, session, next + 1, 2).await;
         let request = summaries(&upstream).pop().unwrap();
         let asked = request["messages"][1]["content"].as_str().unwrap().to_owned();
         assert!(asked.starts_with("Summary so far:\nSummary 1\n") && !is_in(&asked, 0), "{asked}");
@@ -140,7 +156,7 @@ everywhere! {
         let (app, upstream) = start(setup, numbered).await;
         let user = app.user().await;
         let session = user.session().await;
-        let next = until_summarized(&app, &user, session, 0, 1).await;
+        let next = until_summarized((&app, &upstream), &user, session, 0, 1).await;
         say(&user, session, next).await;
         assert_eq!(summary_in_prompt(&upstream).as_deref(), Some("Summary 1"));
         // The second message is answered again: everything after it goes.
@@ -152,10 +168,23 @@ everywhere! {
         assert_eq!(summary_in_prompt(&upstream), None);
         assert_eq!(app.database.count("SELECT count(*) AS rows FROM thread_summaries").await, 0);
         // The conversation grows again, and so does a summary.
-        until_summarized(&app, &user, session, 2, 2).await;
+        until_summarized((&app, &upstream), &user, session, 2, 2).await;
         let request = summaries(&upstream).pop().unwrap();
         let asked = request["messages"][1]["content"].as_str().unwrap();
         assert!(asked.contains("Message 0. ") && !asked.contains("Summary so far"), "{asked}");
+    }
+
+    async fn a_summary_that_its_model_cannot_read_is_replaced(setup: Setup) {
+        let long = "word ".repeat(1_600);
+        let (app, upstream) = start(setup, move |_| Script::says(&[&long])).await;
+        let user = app.user().await;
+        let session = user.session().await;
+        until_summarized((&app, &upstream), &user, session, 0, 2).await;
+        let request = summaries(&upstream).pop().unwrap();
+        let asked = request["messages"][1]["content"].as_str().unwrap();
+        assert!(asked.starts_with("Summary so far:\nword word") && asked.contains("User: Message"), "{asked}");
+        // 2,000 tokens, of four bytes at most.
+        assert!(asked.len() < 7_500, "{}", asked.len());
     }
 
     async fn a_failing_summary_model_disturbs_nothing(setup: Setup) {
@@ -191,22 +220,25 @@ async fn nobody_waits_for_a_summary_and_one_is_written_at_a_time() {
         number += 1;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    // The model does not answer, and now both processes want a summary.
-    for at in [user.at(&other), user.clone(), user.at(&other), user.clone()] {
-        say(&at, session, number).await;
-        number += 1;
+    // The model does not answer, and now both processes want a summary. A run interrupts the job of its own process.
+    for round in 1..=2 {
+        say(&user.at(&other), session, number).await;
+        until(&other, "skipped", round).await;
+        assert_eq!(summaries(&upstream).len(), round);
+        say(&user, session, number + 1).await;
+        until(&app, "interrupted", round).await;
+        let is_asked = || async { (summaries(&upstream).len() == round + 1).then_some(()) };
+        eventually("the next job asks again", is_asked).await;
+        number += 2;
     }
-    assert_eq!(summaries(&upstream).len(), 1);
-    until(&app, "skipped", 1).await;
-    until(&other, "skipped", 1).await;
     app.core().signal("TERM");
     assert_eq!(app.core().exit_code().await, Some(0));
-    eventually("the request has ended with its process", || async { (upstream.aborted() == 1).then_some(()) }).await;
+    eventually("the requests have ended", || async { (upstream.aborted() == 3).then_some(()) }).await;
     // The claim of the process that has ended is free.
     gate.open();
     say(&user.at(&other), session, number).await;
     until(&other, "stored", 1).await;
-    assert_eq!(summaries(&upstream).len(), 2);
+    assert_eq!(summaries(&upstream).len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -226,7 +258,7 @@ async fn a_summary_is_paid_for() {
         let user = app.user().await;
         let session = user.session().await;
         for number in 0..16 {
-            say(&user, session, number).await;
+            say_and_wait(&user, &upstream, session, number).await;
         }
         if asked {
             until(&app, "stored", 1).await;

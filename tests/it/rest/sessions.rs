@@ -76,7 +76,8 @@ everywhere! {
         let [asked, answered] = history["messages"].as_array().unwrap().as_slice() else { panic!("{history}") };
         assert_eq!((&asked["role"], &asked["tool_calls"]), (&json!("user"), &Value::Null));
         assert_eq!(asked["content"], json!([{"type": "input_text", "text": "Add task: Buy milk"}]));
-        assert_eq!(answered["role"], "assistant");
+        assert_eq!((&answered["role"], &answered["finish_reason"]), (&json!("assistant"), &json!("stop")));
+        assert!(asked.get("finish_reason").is_none(), "{asked}");
         assert_eq!(answered["content"], json!([{"type": "text", "text": answer.text()}]));
         let [call] = answered["tool_calls"].as_array().unwrap().as_slice() else { panic!("{answered}") };
         assert_eq!((&call["type"], &call["function"]["name"]), (&json!("function"), &json!("add_task")));

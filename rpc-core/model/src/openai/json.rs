@@ -229,7 +229,7 @@ pub(super) fn is_blank(value: &RawValue) -> bool {
 /// Returns JSON text in which what serializers of other languages write is valid: control characters inside strings are
 /// escaped, halves of surrogate pairs are U+FFFD, and `NaN` and `Infinity` are `null`. `None` if nothing had to be
 /// changed.
-pub(super) fn repair(json: &str) -> Option<String> {
+pub fn repair(json: &str) -> Option<String> {
     let mut out = String::with_capacity(json.len() + 16);
     let mut rest = json;
     let mut is_in_string = false;

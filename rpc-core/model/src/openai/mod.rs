@@ -59,6 +59,8 @@ mod unrecognized;
 mod usage;
 mod utf8_input;
 
+pub use json::repair as repair_json;
+
 use super::{Model, ModelError, ModelEvent, ModelRequest, Recording};
 use crate::config::OpenAiConfig;
 use crate::dialect::{DialectOverrides, ModelDialect};

@@ -24,8 +24,8 @@ const TURNS_LEFT_OUT: &str = "[The beginning of this conversation is left out: i
 /// turns are left out, each as a whole; images of tools are left out; long results of tools of the current turn are
 /// shortened; its oldest tool calls are left out; its files; and last the middle of the user's own message. The
 /// instructions and the last message of the user are always there, so the result can be longer than the budget if the
-/// instructions are.
-pub(super) fn fit(messages: Cow<'_, [Message]>, head: usize, budget: u64) -> (Cow<'_, [Message]>, usize) {
+/// instructions are. If that message has at most `uncut` tokens, it stays as it is.
+pub(super) fn fit(messages: Cow<'_, [Message]>, head: usize, budget: u64, uncut: u64) -> (Cow<'_, [Message]>, usize) {
     let tokens: Vec<u64> = messages.iter().map(estimate).collect();
     let total = tokens.iter().sum();
     if total <= budget {
@@ -54,7 +54,9 @@ pub(super) fn fit(messages: Cow<'_, [Message]>, head: usize, budget: u64) -> (Co
     prompt.shorten_text(user, CURRENT_TEXT_BYTES);
     prompt.leave_out_images(user);
     prompt.shorten_text(user, 0);
-    prompt.cut_message(user);
+    if prompt.tokens.get(user).is_some_and(|tokens| *tokens > uncut) {
+        prompt.cut_message(user);
+    }
     (Cow::Owned(prompt.messages), left_out)
 }
 
@@ -229,7 +231,7 @@ mod tests {
 
     /// Fits a prompt whose only message before the turns is the first.
     fn fit(prompt: &[Message], budget: u64) -> Cow<'_, [Message]> {
-        super::fit(Cow::Borrowed(prompt), 1, budget).0
+        super::fit(Cow::Borrowed(prompt), 1, budget, 0).0
     }
 
     fn user(text: &str) -> Message {
@@ -331,6 +333,15 @@ mod tests {
         let [_, Message::User(input)] = &fitted[..] else { panic!("{fitted:?}") };
         assert!(input.text.starts_with("begin ") && input.text.ends_with(" end"));
         assert!(total(&fitted) <= 440, "{}", total(&fitted));
+    }
+
+    #[test]
+    fn a_last_message_that_may_be_read_is_not_cut() {
+        let prompt = [Message::System("s".into()), user("one"), assistant("two"), user(&"word ".repeat(200))];
+        for (uncut, is_whole) in [(estimate(&prompt[3]), true), (100, false)] {
+            let (fitted, left_out) = super::fit(Cow::Borrowed(&prompt), 1, 0, uncut);
+            assert_eq!((fitted.last() == prompt.last(), left_out), (is_whole, 2));
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@ use crate::model::{ModelRequest, ToolSpec};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use threadline_model::config::ModelParameters;
+use tokio::time::Instant;
 
 /// Tokens that are left free for the answer if the request does not limit it: a quarter of the window, and at most
 /// this.
@@ -21,6 +22,9 @@ const RATIO: std::ops::RangeInclusive<f64> = 0.75..=4.0;
 /// is too large a part.
 const MIN_RATED_TOKENS: u64 = 200;
 
+/// How long the list of models is not read again after that has failed: a server that loads its model answers soon.
+const PAUSE_AFTER_FAILED_LIST: Duration = Duration::from_secs(20);
+
 /// Maximum number of models that are remembered. A client can only choose those that the agents file allows.
 const MAX_MODELS: usize = 1_000;
 
@@ -30,7 +34,17 @@ pub(crate) struct ContextWindows {
     /// Tokens of every model that nothing else is known of; from `CONTEXT_TOKENS`.
     default_tokens: Option<u64>,
     models: Mutex<HashMap<Arc<str>, Window>>,
-    is_listed: AtomicBool,
+    listing: Mutex<Listing>,
+}
+
+/// Whether the server's list of models was read.
+#[derive(Debug, Clone, Copy, Default)]
+enum Listing {
+    #[default]
+    NotYet,
+    /// It is being read, or was read.
+    Started,
+    FailedAt(Instant),
 }
 
 /// What was learned of one model.
@@ -51,9 +65,24 @@ impl ContextWindows {
         Self { default_tokens, ..Self::default() }
     }
 
-    /// Returns whether the caller is the first, who reads the server's list of models.
+    /// Returns whether the caller should read the server's list of models: it was not read, or that has failed some
+    /// time ago.
     pub(in crate::agent) fn start_listing(&self) -> bool {
-        !self.is_listed.swap(true, Ordering::Relaxed)
+        let mut listing = self.listing.lock();
+        let is_due = match *listing {
+            Listing::NotYet => true,
+            Listing::Started => false,
+            Listing::FailedAt(at) => at.elapsed() >= PAUSE_AFTER_FAILED_LIST,
+        };
+        if is_due {
+            *listing = Listing::Started;
+        }
+        is_due
+    }
+
+    /// Records that the server's list of models could not be read.
+    pub(in crate::agent) fn listing_failed(&self) {
+        *self.listing.lock() = Listing::FailedAt(Instant::now());
     }
 
     /// Records the size of the window from the server's list of models.
@@ -66,19 +95,63 @@ impl ContextWindows {
     /// Returns the most estimated tokens that the messages of a request may have; `None` if nothing is known of its
     /// model. `configured` is the size of the window as the agents file says.
     pub(in crate::agent) fn budget(&self, model: &str, configured: Option<u64>, request: &ModelRequest) -> Option<u64> {
-        let window = self.models.lock().get(model).copied().unwrap_or_default();
-        let learned = [window.listed, window.refused].into_iter().flatten().min();
-        let tokens = match configured.or(self.default_tokens) {
-            // A server that names a smaller window is right.
-            Some(tokens) => Some(window.refused.map_or(tokens, |refused| refused.min(tokens))),
-            None => learned,
-        };
-        let by_tokens = tokens.map(|tokens| {
+        self.room(model, configured, request).map(|room| room.saturating_sub(estimate_tools(&request.tools)))
+    }
+
+    /// Returns the most estimated tokens that the messages and the tools of a request may have together; `None` if
+    /// nothing is known of its model.
+    pub(in crate::agent) fn room(&self, model: &str, configured: Option<u64>, request: &ModelRequest) -> Option<u64> {
+        let window = self.window(model);
+        let by_tokens = self.tokens(window, configured).map(|tokens| {
             let free = tokens.saturating_sub(answer_tokens(&request.parameters, tokens));
             scale(free, 1.0 / window.ratio.unwrap_or(1.0))
         });
-        let budget = [by_tokens, window.longest].into_iter().flatten().min()?;
-        Some(budget.saturating_sub(estimate_tools(&request.tools)))
+        [by_tokens, window.longest].into_iter().flatten().min()
+    }
+
+    /// Returns the parameters of a request whose messages have `estimated` tokens: no answer is asked for that is
+    /// longer than what the prompt leaves of the window. Some servers refuse a request that may need more than their window.
+    pub(in crate::agent) fn parameters_for(
+        &self,
+        model: &str,
+        configured: Option<u64>,
+        request: &ModelRequest,
+        estimated: u64,
+    ) -> Arc<ModelParameters> {
+        let parameters = &request.parameters;
+        let window = self.window(model);
+        let Some(tokens) = self.tokens(window, configured) else { return parameters.clone() };
+        let prompt = scale(estimated + estimate_tools(&request.tools), window.ratio.unwrap_or(1.0));
+        // Its share of the window is left for the answer, even if the estimate says that there is less.
+        let left = tokens.saturating_sub(prompt).max(answer_tokens(parameters, tokens));
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let ModelParameters { max_tokens, max_completion_tokens, .. } = **parameters;
+        if max_tokens.max(max_completion_tokens).is_none_or(|limit| limit <= left) {
+            return parameters.clone();
+        }
+        Arc::new(ModelParameters {
+            max_tokens: max_tokens.map(|limit| limit.min(left)),
+            max_completion_tokens: max_completion_tokens.map(|limit| limit.min(left)),
+            ..ModelParameters::clone(parameters)
+        })
+    }
+
+    fn window(&self, model: &str) -> Window {
+        self.models.lock().get(model).copied().unwrap_or_default()
+    }
+
+    /// Returns the size of a window, if it is known.
+    fn tokens(&self, window: Window, configured: Option<u64>) -> Option<u64> {
+        match configured.or(self.default_tokens) {
+            // A server that names a smaller window is right.
+            Some(tokens) => Some(window.refused.map_or(tokens, |refused| refused.min(tokens))),
+            None => [window.listed, window.refused].into_iter().flatten().min(),
+        }
+    }
+
+    /// Records the size of the window as a refusal has named it.
+    pub(in crate::agent) fn name_limit(&self, model: &Arc<str>, limit: u64) {
+        self.change(model, |window| window.refused = Some(window.refused.map_or(limit, |known| known.min(limit))));
     }
 
     /// Records that the server refused a prompt of `estimated` tokens, tools not included. `limit` is the size of the
@@ -88,7 +161,9 @@ impl ContextWindows {
         self.change(model, |window| {
             window.refused = [window.refused, limit].into_iter().flatten().min();
             // Shorter in any case: the estimate may be wrong, and so may the limit that the server names.
-            window.longest = Some(window.longest.map_or(estimated, |longest| longest.min(estimated)) / 3 * 2);
+            // Of the refused prompt alone: refusals of prompts that were on their way together say it only once.
+            let shorter = estimated / 3 * 2;
+            window.longest = Some(window.longest.map_or(shorter, |longest| longest.min(shorter)));
         });
     }
 
@@ -167,6 +242,32 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_not_longer_than_the_rest_of_the_window() {
+        let windows = ContextWindows::new(None);
+        let parameters = ModelParameters { max_tokens: Some(4_000), ..ModelParameters::default() };
+        let request = ModelRequest { parameters: Arc::new(parameters), ..ModelRequest::default() };
+        let asked = |configured, estimated| windows.parameters_for("m", configured, &request, estimated).max_tokens;
+        assert_eq!(asked(None, 1_000), Some(4_000), "nothing is known");
+        assert_eq!(asked(Some(8_000), 1_000), Some(4_000));
+        assert_eq!(asked(Some(4_096), 1_000), Some(3_096));
+        assert_eq!(asked(Some(4_096), 9_000), Some(2_048), "its share");
+        let unlimited = windows.parameters_for("m", Some(4_096), &ModelRequest::default(), 1_000);
+        assert_eq!(unlimited.max_tokens, None);
+        windows.name_limit(&name(), 2_000);
+        assert_eq!(asked(None, 1_000), Some(1_000));
+    }
+
+    #[test]
+    fn refusals_that_come_together_count_once() {
+        let windows = ContextWindows::new(None);
+        for _ in 0..8 {
+            windows.refuse(&name(), &[], 14_000, None);
+        }
+        windows.refuse(&name(), &[], 20_000, None);
+        assert_eq!(windows.budget("m", None, &ModelRequest::default()), Some(9_332));
+    }
+
+    #[test]
     fn an_estimate_is_corrected_by_what_the_server_counts() {
         let windows = ContextWindows::new(Some(10_000));
         let request = ModelRequest::default();
@@ -178,6 +279,18 @@ mod tests {
         assert!(budget > free / 2 && budget < free, "slowly: {budget}");
         windows.measure(&name(), &[], 100, 9_000);
         assert_eq!(windows.budget("m", None, &request), Some(budget), "too short to tell");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_could_not_be_read_is_read_again_after_a_pause() {
+        let windows = ContextWindows::new(None);
+        assert!(windows.start_listing() && !windows.start_listing());
+        windows.listing_failed();
+        assert!(!windows.start_listing(), "not with the next prompt");
+        tokio::time::advance(PAUSE_AFTER_FAILED_LIST).await;
+        assert!(windows.start_listing() && !windows.start_listing());
+        tokio::time::advance(PAUSE_AFTER_FAILED_LIST * 10).await;
+        assert!(!windows.start_listing(), "once it is read");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::deps::AgentDeps;
 use crate::config::{AgentsConfig, ApprovalMode, ClientTool, ToolSelector};
 use futures::future::join_all;
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use threadline_tools::endpoint::EndpointTool;
@@ -81,13 +82,36 @@ impl ToolCatalog {
 
     /// Returns the states of the MCP servers, by name.
     pub(super) fn mcp_status(&self) -> Vec<(Arc<str>, McpStatus)> {
-        self.mcp_servers.iter().map(|(name, server)| (name.clone(), server.status())).collect()
+        let status = self.mcp_servers.iter().map(|(name, server)| (name.clone(), server.status()));
+        self.with_conflicts(status.collect())
     }
 
     /// Returns the states of the MCP servers after their first start, by name.
     pub(super) async fn first_mcp_status(&self, patience: Duration) -> Vec<(Arc<str>, McpStatus)> {
         let servers = self.mcp_servers.iter();
-        join_all(servers.map(async |(name, server)| (name.clone(), server.first_status(patience).await))).await
+        let status = join_all(servers.map(async |(name, server)| (name.clone(), server.first_status(patience).await)));
+        self.with_conflicts(status.await)
+    }
+
+    /// Adds the tools that have the name of another one. Which of them an agent has depends on its `tools`.
+    fn with_conflicts(&self, mut status: Vec<(Arc<str>, McpStatus)>) -> Vec<(Arc<str>, McpStatus)> {
+        let own = self.built_in.iter().chain(self.endpoints.values());
+        let mut owners: HashMap<String, String> =
+            own.map(|tool| (tool.name().to_owned(), "this service".to_owned())).collect();
+        for (server, status) in &mut status {
+            for tool in self.mcp_servers.get(server).map(McpServer::tools).unwrap_or_default() {
+                match owners.entry(tool.name().to_owned()) {
+                    Entry::Vacant(free) => _ = free.insert(format!("the MCP server {server}")),
+                    Entry::Occupied(taken) => {
+                        let (name, owner) = (taken.key(), taken.get());
+                        status
+                            .left_out
+                            .push(format!("tool {name} has the name of a tool of {owner}; an agent has one of them"));
+                    }
+                }
+            }
+        }
+        status
     }
 
     pub(super) fn stop_mcp_servers(&self) {

@@ -1,5 +1,6 @@
 //! The job that writes the summary of a thread.
 
+use super::running::RunningJob;
 use super::summary_model;
 use super::transcript::{TurnText, turn_texts};
 use crate::agent::context::{WantedSummary, beginning, bytes_of, estimate, shortened};
@@ -72,6 +73,8 @@ enum Outcome {
     Skipped,
     /// The budget of the user for the day is used up.
     OverBudget,
+    /// A new run of the thread has begun.
+    Interrupted,
 }
 
 /// Why there is no new summary.
@@ -129,11 +132,27 @@ impl SummaryJob {
     }
 
     async fn run(mut self, engine: &Engine) {
+        let (running, before) = self.services.summaries.begin(self.thread_id);
+        let services = self.services.clone();
+        let thread_id = self.thread_id;
+        if let Some(before) = before {
+            // The interrupted job still has the claim.
+            tokio::select! {
+                () = before.ended.cancelled() => {}
+                () = engine.shutting_down() => {}
+            }
+        }
+        self.work(engine, &running).await;
+        services.summaries.end(thread_id, &running);
+    }
+
+    async fn work(&mut self, engine: &Engine, running: &RunningJob) {
         let id: SummaryJobId = self.services.clock.new_id();
         let written = tokio::select! {
             biased;
-            // A shutdown does not wait for a summary.
+            // A shutdown does not wait for a summary, and a user does not either.
             () = engine.shutting_down() => Err(SummaryError::ShuttingDown),
+            () = running.interrupted.cancelled() => Ok(Outcome::Interrupted),
             written = self.write(id) => written,
         };
         let (thread_id, run_id) = (self.thread_id, self.run_id);
@@ -145,6 +164,7 @@ impl SummaryJob {
             Ok(Outcome::Outdated) => "outdated",
             Ok(Outcome::Skipped) => "skipped",
             Ok(Outcome::OverBudget) => "over_budget",
+            Ok(Outcome::Interrupted) => "interrupted",
             Err(error) => {
                 tracing::warn!(%thread_id, %run_id, error = %Chain(error), "summary failed; prompts leave out what is too long");
                 "failed"
@@ -203,7 +223,10 @@ impl SummaryJob {
     async fn extend(&mut self, summary: &str, turns: &[TurnText]) -> Result<(String, usize), SummaryError> {
         let mut refused = 0;
         loop {
-            let free = bytes_of(self.prompt_tokens()).saturating_sub(summary.len()).max(bytes_of(MIN_PROMPT_TOKENS));
+            let room = bytes_of(self.prompt_tokens());
+            // An old summary can be longer than its model reads, and would then be refused each time.
+            let summary = beginning(summary, room / 2);
+            let free = room.saturating_sub(summary.len()).max(bytes_of(MIN_PROMPT_TOKENS));
             let (text, count) = take_turns(turns, free);
             let request = self.request(summary, &text);
             let estimated = request.messages.iter().map(estimate).sum();

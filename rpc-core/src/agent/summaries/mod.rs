@@ -1,14 +1,16 @@
 //! Summaries of the oldest turns of threads, which prompts leave out because they are too long.
 //!
 //! When a prompt has left turns out, a job begins after the end of the run. It asks a model for a summary of these
-//! turns and stores it, and later prompts have it in their place. The next job extends it. What changes the items of a
-//! summary deletes it (`threadline_store::Store::summary_begin`), and the next prompt that leaves turns out begins
-//! anew.
+//! turns and stores it, and later prompts have it in their place. The next job extends it. A new run of the thread
+//! interrupts the job. What changes the items of a summary deletes it (`threadline_store::Store::summary_begin`), and
+//! the next prompt that leaves turns out begins anew.
 
 mod job;
+mod running;
 mod transcript;
 
 pub(super) use job::SummaryJob;
+pub(crate) use running::RunningSummaries;
 
 use super::AgentServices;
 use super::context::EarlierTurns;

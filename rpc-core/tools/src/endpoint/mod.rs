@@ -22,7 +22,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use request::RequestBuilder;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,6 +164,12 @@ impl EndpointTool {
         }
         if status.is_server_error() && self.has_side_effects && !response::NOT_EXECUTED.contains(&status) {
             tracing::warn!(tool = &*self.name, status = status.as_u16(), "internal service failed");
+            return Err(ToolError::OutcomeUnknown);
+        }
+        // 303 answers a request that was carried out (RFC 9110, 15.4.4), and many services say 302 for it. What follows
+        // from it is at another address, which is not asked.
+        if matches!(status, StatusCode::FOUND | StatusCode::SEE_OTHER) && self.has_side_effects {
+            tracing::warn!(tool = &*self.name, status = status.as_u16(), "internal service redirects after a call");
             return Err(ToolError::OutcomeUnknown);
         }
         let Ok(body) = body else { return Err(self.lost_response("The connection to the service broke.")) };

@@ -6,7 +6,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Builds the requests to one endpoint.
 pub(super) struct RequestBuilder {
@@ -23,8 +23,7 @@ impl RequestBuilder {
         let path_arguments = match config.kind {
             EndpointKind::Http { .. } => {
                 let segments = url.path().split('/');
-                let names: BTreeSet<_> =
-                    segments.filter_map(|segment| segment.strip_prefix("%7B")?.strip_suffix("%7D")).collect();
+                let names: BTreeSet<_> = segments.filter_map(path_argument).collect();
                 names.into_iter().map(ToOwned::to_owned).collect()
             }
             EndpointKind::JsonRpc { .. } => Vec::new(),
@@ -85,29 +84,31 @@ impl RequestBuilder {
     }
 
     fn set_path(&self, url: &mut Url, arguments: &mut Map<String, Value>) -> Result<(), String> {
+        if self.path_arguments.is_empty() {
+            return Ok(());
+        }
+        let mut values = BTreeMap::new();
         for name in &self.path_arguments {
             let text = arguments.remove(name).and_then(|value| scalar(&value));
             // `.` and `..` would change the path, even when they are percent-encoded.
             let Some(text) = text.filter(|text| !matches!(text.as_str(), "" | "." | "..")) else {
                 return Err(format!("Bad arguments: {name} must be a text or a number, and not empty."));
             };
-            let escaped = utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string();
-            let segments: Vec<_> = url
-                .path()
-                .split('/')
-                .map(|segment| {
-                    if segment.strip_prefix("%7B").and_then(|rest| rest.strip_suffix("%7D")) == Some(name) {
-                        &escaped
-                    } else {
-                        segment
-                    }
-                })
-                .collect();
-            let path = segments.join("/");
-            url.set_path(&path);
+            values.insert(name.as_str(), utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string());
         }
+        // All at once: a value can look like the name of another argument.
+        let segments = self.url.path().split('/').map(|segment| {
+            let value = path_argument(segment).and_then(|name| values.get(name));
+            value.map_or(segment, String::as_str)
+        });
+        url.set_path(&segments.collect::<Vec<_>>().join("/"));
         Ok(())
     }
+}
+
+/// Returns the name of the argument that a segment of the path stands for.
+fn path_argument(segment: &str) -> Option<&str> {
+    segment.strip_prefix("%7B")?.strip_suffix("%7D")
 }
 
 fn set_query(url: &mut Url, arguments: &Map<String, Value>) {
@@ -188,6 +189,14 @@ mod tests {
             assert_eq!(request.url().path_segments().unwrap().count(), 2, "{id}");
             assert_eq!(request.url().host_str(), Some("orders"));
         }
+    }
+
+    #[test]
+    fn an_argument_cannot_stand_for_another() {
+        let get = builder(EndpointKind::Http { method: Method::GET }, "http://orders/{a}/{b}/{a}");
+        let path = |a: &str, b: &str| get.build(&json!({"a": a, "b": b})).unwrap().url().path().to_owned();
+        assert_eq!(path("{b}", "SECRET"), "/%7Bb%7D/SECRET/%7Bb%7D");
+        assert_eq!(path("%7Bb%7D", "{a}"), "/%257Bb%257D/%7Ba%7D/%257Bb%257D");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reads the response of a service and turns it into a result for the model.
 
-use crate::json_rpc::{Refusal, integer};
+use crate::json_rpc::{Refusal, integer, take_error};
 use crate::output::{ToolImage, ToolOutput};
 use crate::text::truncate;
 use crate::tool::ToolError;
@@ -91,8 +91,7 @@ pub(super) fn json_rpc_result(body: &Body, max_bytes: usize) -> Option<Result<Va
         response => response,
     };
     let Value::Object(mut members) = response else { return None };
-    // Some services send both members, one of them `null`.
-    if let Some(error) = members.remove("error").filter(|error| !error.is_null()) {
+    if let Some(error) = take_error(&mut members) {
         let Refusal { code, message } = Refusal::read(error);
         let message: String = message.chars().take(ERROR_CHARS).collect();
         let text = format!("The service refused ({code}): {message}");
@@ -164,6 +163,10 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":null}"#,
             r#"{"id":"1","result":null,"error":null}"#,
             r#"{"id":1.0,"result":null}"#,
+            r#"{"id":1,"result":null,"error":{}}"#,
+            r#"{"id":1,"result":null,"error":""}"#,
+            r#"{"id":1,"result":null,"error":false}"#,
+            r#"{"id":1,"result":null,"error":{"code":0,"message":""}}"#,
             r#"[{"result":null}]"#,
             "\u{feff}{\"id\":null,\"result\":null}",
         ] {
@@ -173,6 +176,10 @@ mod tests {
             (r#"{"code":-32602,"message":"no such order"}"#, "(-32602): no such order"),
             (r#"{"code":"7","message":{"a":1}}"#, "(7): {\"a\":1}"),
             (r#""no""#, "(-32603): no"),
+            (
+                r#"{"code":-32602,"message":"Invalid params","data":{"q":"must be a date"}}"#,
+                r#"params ({"q":"must be a date"})"#,
+            ),
         ] {
             let refused = read(&format!(r#"{{"id":null,"result":null,"error":{error}}}"#)).unwrap();
             let Err(ToolError::Failed(why) | ToolError::ServiceFailed(why)) = &refused else { panic!("{error}") };

@@ -4,6 +4,7 @@
 //! of the others.
 
 use super::blobs::{described_blob, shorten_blobs};
+use crate::json_rpc::integer;
 use crate::output::{ToolImage, ToolOutput};
 use crate::text::truncate;
 use crate::tool::ToolError;
@@ -49,8 +50,16 @@ pub(super) fn read_result(result: Value, max_bytes: usize) -> Result<CallContent
         shorten_blobs(&mut structure);
         structure
     });
-    let is_error = members.get("isError").is_some_and(|value| *value == json!(true) || *value == json!("true"));
+    let is_error = members.get("isError").is_some_and(is_true);
     if is_error { Err(ToolError::ServiceFailed(content.error_text())) } else { Ok(content) }
+}
+
+/// Whether a value is what some language writes for `true`.
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.trim().eq_ignore_ascii_case("true") || text.trim() == "1",
+        value => *value == json!(true) || integer(value) == Some(1),
+    }
 }
 
 /// Returns a result without any of the members that the protocol names.
@@ -80,10 +89,10 @@ impl CallContent {
         match text("type") {
             "text" | "" if block.get("text").is_some_and(Value::is_string) => self.texts.push(text("text").to_owned()),
             "image" if block.get("data").is_some_and(Value::is_string) => {
-                self.add_blob(text("mimeType"), text("data"), "an image");
+                self.add_blob(mime_type_of(&block), text("data"), "an image");
             }
             "audio" if block.get("data").is_some_and(Value::is_string) => {
-                self.notes.push(described_blob("a sound", text("mimeType"), text("data")));
+                self.notes.push(described_blob("a sound", mime_type_of(&block), text("data")));
             }
             "resource" if block.get("resource").is_some_and(Value::is_object) => {
                 self.add_resource(block.get("resource").unwrap_or(&Value::Null));
@@ -91,12 +100,12 @@ impl CallContent {
             "resource_link" if !text("uri").is_empty() => {
                 let name = [text("title"), text("name"), text("uri")].into_iter().find(|name| !name.is_empty());
                 let mut line = format!("[{}]({})", name.unwrap_or_default(), text("uri"));
-                for more in [text("mimeType"), text("description")].into_iter().filter(|more| !more.is_empty()) {
+                for more in [mime_type_of(&block), text("description")].into_iter().filter(|more| !more.is_empty()) {
                     line.push_str(", ");
                     line.push_str(more);
                 }
                 self.texts.push(line);
-                if ToolImage::is_supported(text("mimeType")) {
+                if ToolImage::is_supported(mime_type_of(&block)) {
                     self.linked_images.push(text("uri").to_owned());
                 }
             }
@@ -109,7 +118,7 @@ impl CallContent {
 
     fn add_resource(&mut self, resource: &Value) {
         let text = |name: &str| resource.get(name).and_then(Value::as_str);
-        let (uri, mime_type) = (text("uri").unwrap_or_default(), text("mimeType").unwrap_or_default());
+        let (uri, mime_type) = (text("uri").unwrap_or_default(), mime_type_of(resource));
         match (text("text"), text("blob")) {
             (Some(words), _) => self.texts.push(format!("[{uri}]\n{words}")),
             (None, Some(blob)) => self.add_blob(mime_type, blob, &format!("the file {uri}")),
@@ -171,6 +180,12 @@ impl CallContent {
         };
         ToolOutput { value, images }
     }
+}
+
+/// Returns the media type of a part; an empty text if it has none.
+fn mime_type_of(part: &Value) -> &str {
+    let names = ["mimeType", "mimetype", "mime_type", "mediaType", "media_type"];
+    names.iter().find_map(|name| part.get(*name).and_then(Value::as_str)).unwrap_or_default()
 }
 
 fn with_text(structure: Value, text: String) -> Value {
@@ -304,6 +319,17 @@ mod tests {
         let embedded = json!({"type": "resource", "resource": {"uri": "a:b", "mimeType": "image/png", "blob": PNG}});
         assert_eq!(output(json!({"content": [embedded]})).images.len(), 1);
         assert_eq!(output(json!({"content": vec![image(); 20]})).images.len(), ToolImage::MAX_PER_RESULT);
+        let url = format!("data:image/png;base64,{PNG}");
+        let url_safe = PNG.replace('+', "-").replace('/', "_");
+        for block in [
+            json!({"type": "image", "mimeType": "image/png", "data": url}),
+            json!({"type": "image", "data": url}),
+            json!({"type": "image", "mimetype": "IMAGE/PNG", "data": PNG}),
+            json!({"type": "image", "mime_type": "image/png", "data": url_safe}),
+        ] {
+            let read = output(json!({"content": [block.clone()]}));
+            assert_eq!(read.images, output(json!({"content": [image()]})).images, "{block}");
+        }
         for (mime_type, data) in [("image/tiff", PNG), ("image/png", "no base64!"), ("", PNG)] {
             let read = output(json!({"content": [{"type": "image", "mimeType": mime_type, "data": data}]}));
             assert!(read.images.is_empty() && read.value.to_string().contains("cannot be shown"), "{mime_type}");
@@ -326,6 +352,12 @@ mod tests {
         assert_eq!(error(json!({"isError": true, "content": [text("no")]})), "no");
         assert_eq!(error(json!({"isError": true, "structuredContent": {"why": 7}})), "{\"why\":7}");
         assert!(error(json!({"isError": true})).contains("did not say why"));
+        for said in [json!(1), json!(1.0), json!("True"), json!("true"), json!("1")] {
+            assert_eq!(error(json!({"isError": said, "content": [text("no")]})), "no");
+        }
+        for said in [json!(null), json!(0), json!(false), json!("False"), json!("")] {
+            assert_eq!(output(json!({"isError": said, "content": [text("done")]})).value, json!("done"));
+        }
         assert!(error(json!({"resultType": "input_required", "inputRequests": {}})).contains("asked the user"));
     }
 }

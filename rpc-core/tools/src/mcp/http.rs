@@ -3,11 +3,12 @@
 //! Sessions, their renewal and the resumption of streams are those of `rmcp`. This reads the responses: whatever
 //! content type they have, and whatever the status of a refusal is.
 
-use super::message::{Expected, MAX_MESSAGE_BYTES, read_messages, refused, too_long};
+use super::message::{Expected, MAX_MESSAGE_BYTES, read_messages, refusal_in, refused, too_long};
 use super::sse::{bounded, events_of, readable_events};
 use crate::json_rpc::Refusal;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rmcp::model::{ClientJsonRpcMessage, ClientNotification, ClientRequest, RequestId, ServerJsonRpcMessage};
@@ -15,7 +16,7 @@ use rmcp::transport::streamable_http_client::{
     HttpStatusError, SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
 };
 use sse_stream::{Sse, SseStream};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
@@ -32,6 +33,24 @@ const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 const REFUSAL_CHARS: usize = 500;
 /// Code of a refusal by HTTP status.
 const BY_STATUS: i64 = -32000;
+/// Codes by which servers refuse a request with status 200 because of its session.
+const LOST_SESSION_CODES: &[std::ops::RangeInclusive<i64>] = &[-32_099..=-32_000, -32_600..=-32_600];
+/// What servers say of a session that they do not know.
+const LOST_SESSION: &[&str] = &[
+    "not found",
+    "no valid",
+    "invalid",
+    "unknown",
+    "expired",
+    "terminated",
+    "closed",
+    "missing",
+    "required",
+    "gone",
+    "no longer",
+    "not exist",
+    "no such",
+];
 
 type HttpError = StreamableHttpError<reqwest::Error>;
 type Events = BoxStream<'static, Result<Sse, SseError>>;
@@ -43,6 +62,9 @@ pub(super) struct McpHttpClient {
     /// Notified when a new session has replaced an expired one: the server may have restarted with other tools.
     tools_changed: Arc<Notify>,
     is_initialized: Arc<AtomicBool>,
+    /// Requests that were refused because of their session. Each is made once more, in a new session; if that is
+    /// refused too, the reason is another one.
+    refused_once: Arc<Mutex<HashSet<RequestId>>>,
 }
 
 /// A body, up to a size limit.
@@ -53,7 +75,7 @@ struct Body {
 
 impl McpHttpClient {
     pub(super) fn new(client: Client, tools_changed: Arc<Notify>) -> Self {
-        Self { client, tools_changed, is_initialized: Arc::default() }
+        Self { client, tools_changed, is_initialized: Arc::default(), refused_once: Arc::default() }
     }
 
     /// The handshake ends with this notification. The second handshake is that of a new session.
@@ -99,13 +121,19 @@ impl StreamableHttpClient for McpHttpClient {
         let ClientJsonRpcMessage::Request(request) = &message else {
             self.notice_renewal(&message);
             // Nothing waits for an answer to a notification. A server that refuses one refuses the next request too.
-            let is_lost = response.status() == StatusCode::NOT_FOUND && has_session;
+            let is_lost = matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::GONE) && has_session;
             return if is_lost { Err(HttpError::SessionExpired) } else { Ok(StreamableHttpPostResponse::Accepted) };
         };
         let is_initialize = matches!(request.request, ClientRequest::InitializeRequest(_));
         let id = request.id.clone();
         let expected = Expected { initialize: is_initialize.then(|| id.clone()), only: Some(id.clone()) };
-        read_response(response, id, expected, has_session, max_event_bytes).await
+        let is_first_try = !self.refused_once.lock().remove(&id);
+        let may_renew = has_session && is_first_try;
+        let read = read_response(response, id.clone(), expected, (has_session, may_renew), max_event_bytes).await;
+        if matches!(read, Err(HttpError::SessionExpired)) {
+            self.refused_once.lock().insert(id);
+        }
+        read
     }
 
     async fn delete_session(
@@ -158,12 +186,12 @@ impl StreamableHttpClient for McpHttpClient {
     }
 }
 
-/// Reads the response to the request with this id.
+/// Reads the response to the request with this id. A refusal because of the session is an error if `may_renew`.
 async fn read_response(
     response: Response,
     id: RequestId,
     expected: Expected,
-    has_session: bool,
+    (has_session, may_renew): (bool, bool),
     max_event_bytes: usize,
 ) -> Result<StreamableHttpPostResponse, HttpError> {
     let status = response.status();
@@ -175,7 +203,7 @@ async fn read_response(
     let max_bytes = if status.is_success() { MAX_MESSAGE_BYTES } else { MAX_REFUSAL_BYTES };
     let body = read_body(response, max_bytes).await?;
     if !status.is_success() {
-        return read_refusal(status, &body, id, &expected, has_session);
+        return read_refusal(status, &body, id, &expected, may_renew);
     }
     if body.is_cut {
         return Ok(StreamableHttpPostResponse::Json(too_long(id), session_id));
@@ -184,7 +212,9 @@ async fn read_response(
         Some(messages) if !is_event_stream(&body.bytes) => messages,
         // Events that are declared as another type.
         _ => {
-            let events = stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(body.bytes.clone()))]);
+            // The last one may lack the blank line behind it.
+            let text = String::from_utf8_lossy(&body.bytes).into_owned() + "\n\n";
+            let events = stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(text))]);
             let events: Vec<_> = SseStream::from_bytes_stream(events).collect().await;
             let data = events.into_iter().filter_map(Result::ok).filter_map(|event| event.data);
             data.filter_map(|data| read_messages(data.as_bytes(), &expected)).flatten().collect()
@@ -202,6 +232,12 @@ async fn read_response(
         return Err(HttpError::UnexpectedServerResponse(
             format!("a response with status {} whose {bytes} bytes hold no answer", status.as_u16()).into(),
         ));
+    }
+    let is_about_session = |Refusal { code, message }: Refusal| {
+        LOST_SESSION_CODES.iter().any(|codes| codes.contains(&code)) && says_session_is_lost(status, &message)
+    };
+    if may_renew && messages.iter().filter_map(refusal_in).any(is_about_session) {
+        return Err(HttpError::SessionExpired);
     }
     let mut messages = messages;
     if messages.iter().filter(|message| answers(message)).count() == 1 {
@@ -222,12 +258,12 @@ fn read_refusal(
     body: &Body,
     id: RequestId,
     expected: &Expected,
-    has_session: bool,
+    may_renew: bool,
 ) -> Result<StreamableHttpPostResponse, HttpError> {
     let text = String::from_utf8_lossy(&body.bytes);
-    // The protocol says 404. Several servers say 400, some of them since they have restarted.
-    let is_about_session = || text.to_ascii_lowercase().contains("session");
-    if has_session && (status == StatusCode::NOT_FOUND || status == StatusCode::BAD_REQUEST && is_about_session()) {
+    // The protocol says 404. Other servers say it with another status and in their own words.
+    let is_lost = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    if may_renew && (is_lost || says_session_is_lost(status, &text)) {
         return Err(HttpError::SessionExpired);
     }
     let message = read_messages(&body.bytes, expected).and_then(|mut messages| messages.pop());
@@ -250,6 +286,16 @@ fn read_refusal(
     };
     let message = format!("HTTP status {} {text}", status.as_u16()).trim_end().to_owned();
     Ok(StreamableHttpPostResponse::Json(refused(id, &Refusal { code: BY_STATUS, message }), None))
+}
+
+/// Whether these are the words of a server that does not know the session, for example after a restart.
+fn says_session_is_lost(status: StatusCode, text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    // Of another status, the words must be clear: a program that has failed may speak of a session of its own.
+    let is_bad_request = status == StatusCode::BAD_REQUEST;
+    let is_of_session = is_bad_request || LOST_SESSION.iter().any(|words| text.contains(words));
+    let is_of_start = ["not initialized", "not initialised"].iter().any(|words| text.contains(words));
+    text.contains("session") && is_of_session || is_of_start && (is_bad_request || text.contains("server"))
 }
 
 /// Makes an answer the one to this request, the only one that was made. Servers that cannot read a request, or do not
@@ -331,4 +377,28 @@ fn has_type(response: &Response, media_type: &str) -> bool {
 fn is_event_stream(body: &[u8]) -> bool {
     let body = body.trim_ascii_start();
     ["data:", "event:", "id:", "retry:", ":"].iter().any(|start| body.starts_with(start.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_session_is_known_by_the_words_about_it() {
+        for (status, text, is_lost) in [
+            (400, "Bad Request: No valid session ID provided", true),
+            (400, "Mcp-Session-Id header", true),
+            (400, "Bad Request: Server not initialized", true),
+            (400, "bad rows", false),
+            (401, r#"{"error":"invalid session"}"#, true),
+            (401, "token expired", false),
+            (422, "Session does not exist", true),
+            (500, "Session terminated", true),
+            (500, "the cache is not initialized", false),
+            (200, "Session not found", true),
+            (200, "no such order", false),
+        ] {
+            assert_eq!(says_session_is_lost(StatusCode::from_u16(status).unwrap(), text), is_lost, "{status} {text}");
+        }
+    }
 }

@@ -85,8 +85,18 @@ async fn read_page(
                 list.add(tool);
             }
         }
+        // No list, as some languages write an empty one, or the tools by their names.
+        Some(Value::Object(tools)) => {
+            list.note("`tools` is not a list".to_owned());
+            for (name, mut tool) in tools {
+                if let Some(members) = tool.as_object_mut() {
+                    members.entry("name").or_insert_with(|| name.into());
+                }
+                list.add(tool);
+            }
+        }
         None | Some(Value::Null) => list.note("a page of its tools has no tools".to_owned()),
-        Some(_) => return Err("`tools` is not a list".to_owned()),
+        Some(_) => list.note("`tools` is not a list; the page is left out".to_owned()),
     }
     match page.get_mut("nextCursor").map(Value::take) {
         None | Some(Value::Null) => Ok(None),

@@ -4,12 +4,14 @@
 //! malformed tool would hide a server, and a result that it cannot read would look like a lost one. So the transports
 //! read messages here. Results and errors reach [`read_answer`] as the JSON that the server sent.
 
-use crate::json_rpc::{Refusal, integer};
+use crate::json_rpc::{Refusal, integer, take_error};
 use rmcp::model::{
     CustomResult, ErrorCode, ErrorData, Implementation, InitializeResult, ProtocolVersion, RequestId,
     ServerCapabilities, ServerJsonRpcMessage, ServerResult,
 };
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
+use threadline_model::openai::repair_json;
 
 /// Maximum size of one message, in bytes. The rest of a longer one is not read.
 pub(super) const MAX_MESSAGE_BYTES: usize = 16 << 20;
@@ -43,9 +45,19 @@ pub(super) enum Answer {
 
 /// Reads the messages in a text: one, several in a row, or a batch. `None` if there is no message in it.
 ///
-/// Words in front of a message, which a program has printed without a line break, are skipped.
+/// Words in front of a message, which a program has printed without a line break, are skipped. What is not JSON, but
+/// nearly, is repaired: an answer means that the call was made, and its outcome must not look unknown.
 pub(super) fn read_messages(text: &[u8], expected: &Expected) -> Option<Vec<ServerJsonRpcMessage>> {
     let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+    read_json(text, expected).or_else(|| {
+        let text = String::from_utf8_lossy(text);
+        let text = without_trailing_commas(&repair_json(&text).unwrap_or_else(|| text.into_owned()));
+        read_json(text.as_bytes(), expected)
+            .or_else(|| read_broken_result(&text, expected).map(|message| vec![message]))
+    })
+}
+
+fn read_json(text: &[u8], expected: &Expected) -> Option<Vec<ServerJsonRpcMessage>> {
     let starts = text.iter().enumerate().filter(|(_, byte)| matches!(byte, b'{' | b'[')).map(|(index, _)| index);
     for start in starts.take(MAX_STARTS) {
         let values = serde_json::Deserializer::from_slice(text.get(start..)?).into_iter::<Value>();
@@ -60,6 +72,53 @@ pub(super) fn read_messages(text: &[u8], expected: &Expected) -> Option<Vec<Serv
         }
     }
     None
+}
+
+/// Returns a text without commas in front of the end of a list or of an object, which JSON does not allow.
+fn without_trailing_commas(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut is_in_string, mut is_escaped, mut comma) = (false, false, None);
+    for char in json.chars() {
+        match char {
+            _ if is_in_string => {
+                is_in_string = char != '"' || is_escaped;
+                is_escaped = char == '\\' && !is_escaped;
+            }
+            ',' => comma = Some(out.len()),
+            '}' | ']' => {
+                if let Some(comma) = comma.take() {
+                    out.remove(comma);
+                }
+            }
+            _ if char.is_ascii_whitespace() => {}
+            _ => {
+                is_in_string = char == '"';
+                comma = None;
+            }
+        }
+        out.push(char);
+    }
+    out
+}
+
+/// Reads an answer that is no JSON: its result is the text that stands there. What is cut off at its end is no answer.
+fn read_broken_result(text: &str, expected: &Expected) -> Option<ServerJsonRpcMessage> {
+    let text = text.trim();
+    // JSON that holds no message is noise.
+    if !text.starts_with('{') || !text.ends_with('}') || serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        return None;
+    }
+    let (before, result) = text.split_once("\"result\"")?;
+    if before.contains("\"method\"") {
+        return None;
+    }
+    let id = id_of_cut_message(text.as_bytes(), text.as_bytes()).or_else(|| expected.only.clone())?;
+    if expected.initialize.as_ref() == Some(&id) {
+        return None;
+    }
+    let result = result.trim_start().strip_prefix(':')?.trim();
+    let result = result.strip_suffix('}').unwrap_or(result).trim_end();
+    Some(carry(id, RESULT, json!({"content": result})))
 }
 
 /// Whether an object behind other words is a message for us: it says so, and it is not a request, which a program that
@@ -79,8 +138,7 @@ fn read_message(value: Value, expected: &Expected) -> Option<ServerJsonRpcMessag
     }
     let id = members.remove("id").and_then(|id| request_id(&id)).or_else(|| expected.only.clone());
     let is_initialize = id.is_some() && id == expected.initialize;
-    // Some servers send both members, one of them `null`.
-    if let Some(error) = members.remove("error").filter(|error| !error.is_null()) {
+    if let Some(error) = take_error(&mut members) {
         let refusal = Refusal::read(error);
         return Some(match id {
             Some(id) if !is_initialize => refused(id, &refusal),
@@ -105,6 +163,13 @@ fn read_message(value: Value, expected: &Expected) -> Option<ServerJsonRpcMessag
 /// Returns the message that a request was refused.
 pub(super) fn refused(id: RequestId, Refusal { code, message }: &Refusal) -> ServerJsonRpcMessage {
     carry(id, ERROR, json!({"code": code, "message": message}))
+}
+
+/// Returns the refusal in an answer, if it is one.
+pub(super) fn refusal_in(message: &ServerJsonRpcMessage) -> Option<Refusal> {
+    let ServerJsonRpcMessage::Response(response) = message else { return None };
+    let ServerResult::CustomResult(CustomResult(Value::Object(members))) = &response.result else { return None };
+    members.get(ERROR).cloned().map(Refusal::read)
 }
 
 /// Returns the message that a request was answered with more than can be read.
@@ -220,6 +285,8 @@ mod tests {
                 format!(r#"{{"jsonrpc":"2.0","id":3,"result":{result}}}"#),
                 format!(r#"{{"id":"3","result":{result},"error":null}}"#),
                 format!(r#"{{"id":3.0,"result":{result}}}"#),
+                format!(r#"{{"id":3,"result":{result},"error":{{}}}}"#),
+                format!(r#"{{"id":3,"error":"","result":{result}}}"#),
                 format!(r#"Loading... {{1}} {{"jsonrpc":"2.0","id":3,"result":{result}}} done"#),
                 format!("\u{feff}[{{\"id\":3,\"result\":{result}}}]\r"),
             ] {
@@ -248,6 +315,12 @@ mod tests {
             (r#"{"code":"-1","message":"no"}"#, -1, "no"),
             (r#"{"reason":"no"}"#, -32603, r#"{"reason":"no"}"#),
             (r#""no""#, -32603, "no"),
+            (
+                r#"{"code":-32602,"message":"Invalid params","data":"q is no date"}"#,
+                -32602,
+                "Invalid params (q is no date)",
+            ),
+            (r#"{"code":-32602,"message":"q is no date","data":"q is no date"}"#, -32602, "q is no date"),
         ] {
             let text = format!(r#"{{"id":1,"result":null,"error":{error}}}"#);
             let refusal = Refusal { code, message: message.to_owned() };
@@ -266,6 +339,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nearly_json_is_read() {
+        let read = |text: &[u8]| {
+            let messages = read_messages(text, &Expected::default()).unwrap_or_default();
+            let mut answers = messages.into_iter().filter_map(ServerJsonRpcMessage::into_response);
+            let (result, id) = answers.next().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(text)));
+            assert_eq!(id, number(3));
+            read_answer(result)
+        };
+        let cases: [(&[u8], Value); 7] = [
+            (b"[NaN,Infinity]", json!([null, null])),
+            (br#""half \ud83d pair""#, json!("half \u{fffd} pair")),
+            (b"\"a\tb\"", json!("a\tb")),
+            (b"\"caf\xe9\"", json!("caf\u{fffd}")),
+            (br#"[1, 2, ]"#, json!([1, 2])),
+            (br#"{"a": ",]", }"#, json!({"a": ",]"})),
+            (br#"{"a": 'b'}"#, json!({"content": "{\"a\": 'b'}"})),
+        ];
+        for (result, value) in cases {
+            let text = [&br#"{"jsonrpc":"2.0","id":3,"result":"#[..], result, &b"}"[..]].concat();
+            assert_eq!(read(&text), Answer::Result(value));
+        }
+    }
+
+    #[test]
     fn noise_is_no_message() {
         for text in [
             "",
@@ -277,6 +374,8 @@ mod tests {
             r#"{"jsonrpc":"2.0"}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":[{"id":2,"result":1}, cut"#,
             r#"got {"jsonrpc":"2.0","id":1,"method":"ping"}"#,
+            r#"{"event":"a","id":1,"of":{"result":2}}"#,
+            r#"{'jsonrpc':"2.0","id":1,"method":"ping","params":{"result":1}}"#,
         ] {
             assert!(read_messages(text.as_bytes(), &Expected::default()).is_none(), "{text}");
         }

@@ -13,6 +13,7 @@ use async_recursion::async_recursion as boxed;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use parking_lot::RwLock;
 use reqwest::Client;
+use rmcp::model::{ClientRequest, PingRequest};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// Time for a server to exit, and to be killed if it does not.
 const STOP_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// Time for a server to answer a ping after a call has timed out. One that is only busy with the call may need some.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Changes of the list of tools within this time are one change.
 const QUIET: Duration = Duration::from_millis(200);
 /// Time to read the last lines of a process that has ended.
@@ -71,6 +74,8 @@ pub(super) struct Shared {
     version: AtomicU64,
     /// Notified when a call was lost: the server may have restarted, with other tools.
     pub(super) check_again: Notify,
+    /// Notified when a call was not answered in time: the server may hang.
+    pub(super) check_alive: Notify,
     /// Whether the first start has succeeded or failed.
     started: watch::Sender<bool>,
 }
@@ -104,6 +109,7 @@ impl McpServer {
             state: RwLock::default(),
             version: AtomicU64::new(0),
             check_again: Notify::new(),
+            check_alive: Notify::new(),
             started: watch::Sender::new(false),
         });
         let stop = CancellationToken::new();
@@ -299,6 +305,12 @@ async fn run_session(
             () = shared.check_again.notified() => {
                 refresh_soon(shared, &session, stop).await.transpose()?;
             }
+            () = shared.check_alive.notified() => {
+                if !is_alive(&session, stop).await {
+                    let waited = PING_TIMEOUT.as_secs();
+                    return Err(format!("a call timed out, and it did not answer a ping within {waited} s"));
+                }
+            }
             () = stop.cancelled() => {
                 shutdown.cancel();
                 // Dropping the connection afterwards kills the process.
@@ -306,6 +318,16 @@ async fn run_session(
                 return Ok(());
             }
         }
+    }
+}
+
+/// Returns whether a server answers a ping, in whatever way. One that is stopped meanwhile needs no restart.
+async fn is_alive(session: &McpSession, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        answered = timeout(PING_TIMEOUT, session.request(ClientRequest::PingRequest(PingRequest::default()))) => {
+            answered.is_ok()
+        }
+        () = stop.cancelled() => true,
     }
 }
 

@@ -60,29 +60,99 @@ fn event_of(message: &ServerJsonRpcMessage) -> Option<Sse> {
     Some(Sse::default().data(serde_json::to_string(message).ok()?))
 }
 
-/// Ends a stream of bytes with an error if one event is longer than `max_bytes`.
+/// Returns the bytes of events in a form that can be parsed. They end with an error if one event is longer than
+/// `max_bytes`.
+///
+/// A byte that is not UTF-8 becomes U+FFFD. A body that is JSON, although its type says otherwise, becomes one event.
+/// The last event may lack the blank line behind it.
 pub(super) fn bounded<S>(bytes: S, max_bytes: usize) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static
 where
     S: Stream<Item = Result<Bytes, reqwest::Error>> + Send + 'static,
 {
-    let mut event_bytes = 0_usize;
-    let mut is_line_empty = true;
-    bytes.map(move |chunk| {
-        let chunk = chunk.map_err(io::Error::other)?;
-        for byte in &chunk {
+    let mut body = EventBody { max_bytes, is_line_empty: true, ..EventBody::default() };
+    bytes.map(Some).chain(stream::iter([None])).map(move |chunk| match chunk {
+        Some(chunk) => chunk.map_err(io::Error::other).and_then(|chunk| body.read(&chunk)).inspect_err(|_| body.fail()),
+        None => Ok(body.end()),
+    })
+}
+
+/// What is known of a body of events so far.
+#[derive(Default)]
+struct EventBody {
+    max_bytes: usize,
+    event_bytes: usize,
+    is_line_empty: bool,
+    /// The first bytes of a character whose other bytes have not come.
+    half_character: Vec<u8>,
+    /// Whether the body is JSON instead of events; `None` before its first character.
+    is_json: Option<bool>,
+    /// The last byte that is no space.
+    last: u8,
+    has_failed: bool,
+}
+
+impl EventBody {
+    fn read(&mut self, chunk: &[u8]) -> io::Result<Bytes> {
+        for byte in chunk {
             match byte {
-                b'\n' if is_line_empty => event_bytes = 0,
-                b'\n' => is_line_empty = true,
+                b'\n' if self.is_line_empty && self.is_json != Some(true) => self.event_bytes = 0,
+                b'\n' => self.is_line_empty = true,
                 b'\r' => {}
-                _ => is_line_empty = false,
+                _ => self.is_line_empty = false,
             }
-            event_bytes += 1;
-            if event_bytes > max_bytes {
+            self.event_bytes += 1;
+            if self.event_bytes > self.max_bytes {
                 return Err(io::Error::other(EventTooLong));
             }
+            if !byte.is_ascii_whitespace() {
+                self.last = *byte;
+            }
         }
-        Ok(chunk)
-    })
+        let mut text = self.decode(chunk);
+        if self.is_json.is_none()
+            && let Some(first) = text.find(|char: char| !char.is_whitespace() && char != '\u{feff}')
+        {
+            let is_json = text.get(first..).is_some_and(|text| text.starts_with(['{', '[']));
+            self.is_json = Some(is_json);
+            if is_json {
+                text = format!("data: {}", text.get(first..).unwrap_or_default());
+            }
+        }
+        if self.is_json == Some(true) {
+            text = text.replace('\r', " ").replace('\n', "\ndata: ");
+        }
+        Ok(text.into())
+    }
+
+    fn decode(&mut self, chunk: &[u8]) -> String {
+        let mut bytes = std::mem::take(&mut self.half_character);
+        bytes.extend_from_slice(chunk);
+        let mut text = String::with_capacity(bytes.len());
+        let mut rest = bytes.utf8_chunks().peekable();
+        while let Some(part) = rest.next() {
+            text.push_str(part.valid());
+            let is_cut = rest.peek().is_none()
+                && std::str::from_utf8(part.invalid()).is_err_and(|error| error.error_len().is_none());
+            if is_cut {
+                self.half_character = part.invalid().to_vec();
+            } else if !part.invalid().is_empty() {
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+        text
+    }
+
+    fn fail(&mut self) {
+        self.has_failed = true;
+    }
+
+    /// Returns the end of the last event, if it may be complete: a part of an event must not count as received.
+    fn end(&self) -> Bytes {
+        match !self.has_failed && matches!(self.last, b'}' | b']') {
+            true => Bytes::from_static(b"\n\n"),
+            false => Bytes::new(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +177,24 @@ mod tests {
     async fn events_of_any_name_are_read_and_noise_is_left_out() {
         let text = ": hello\n\nevent: response\ndata: {\"id\":1,\ndata: \"result\":7}\n\ndata: pong\n\nretry: 0\n\n";
         assert_eq!(answers(text, 100).await, [Answer::Result(7.into())]);
+    }
+
+    #[tokio::test]
+    async fn a_body_may_be_json_and_the_last_event_may_lack_its_end() {
+        for text in [
+            "event: message\ndata: {\"id\":1,\"result\":\"\u{e9}\"}",
+            "data: {\"id\":1,\"result\":\"\u{e9}\"}\r\n",
+            "{\"id\":1,\"result\":\"\u{e9}\"}",
+            "\r\n\u{feff}{\r\n\r\n\"id\":1,\n\"result\":\"\u{e9}\"\n}\n",
+        ] {
+            assert_eq!(answers(text, 100).await, [Answer::Result("\u{e9}".into())], "{text}");
+        }
+        for text in ["data: {\"id\":1,\"res", "data: pong"] {
+            assert!(answers(text, 100).await.is_empty(), "{text}");
+        }
+        let chunks = [Ok(Bytes::from_static(b"data: {\"id\":1,\"result\":\"\xe9\"}\n\n"))];
+        let read: Vec<_> = bounded(stream::iter(chunks), 100).collect().await;
+        assert_eq!(read[0].as_ref().unwrap(), "data: {\"id\":1,\"result\":\"\u{fffd}\"}\n\n".as_bytes());
     }
 
     #[tokio::test]

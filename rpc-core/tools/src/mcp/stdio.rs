@@ -33,6 +33,8 @@ pub(super) struct StdioTransport {
     expected: Expected,
     /// Messages that came in one line with the one that was passed on last.
     queue: VecDeque<ServerJsonRpcMessage>,
+    /// The beginning of a message that has several lines.
+    unfinished: Unfinished,
     noise: Noise,
 }
 
@@ -57,6 +59,7 @@ impl StdioTransport {
             has_exited: false,
             expected: Expected::default(),
             queue: VecDeque::new(),
+            unfinished: Unfinished::default(),
             noise: Noise::default(),
         };
         Ok((transport, stderr))
@@ -72,6 +75,22 @@ impl StdioTransport {
             }
         }
         timeout(DRAIN_TIMEOUT, self.lines.next()).await.ok()?.ok().flatten()
+    }
+
+    fn read_line(&mut self, line: &[u8]) {
+        let mut messages = read_messages(line, &self.expected);
+        if messages.is_some() {
+            // What came before was not the beginning of a message.
+            self.unfinished = Unfinished::default();
+        } else if let Some(text) = self.unfinished.add(line) {
+            messages = read_messages(&text, &self.expected);
+        } else if !self.unfinished.text.is_empty() {
+            return;
+        }
+        match messages {
+            Some(messages) => self.queue.extend(messages),
+            None => self.skip_noise(),
+        }
     }
 
     fn skip_noise(&mut self) {
@@ -112,10 +131,7 @@ impl Transport<RoleClient> for StdioTransport {
             }
             match self.next_line().await? {
                 Line::Whole(line) if line.iter().all(u8::is_ascii_whitespace) => {}
-                Line::Whole(line) => match read_messages(&line, &self.expected) {
-                    Some(messages) => self.queue.extend(messages),
-                    None => self.skip_noise(),
-                },
+                Line::Whole(line) => self.read_line(&line),
                 Line::TooLong { start, end } => match id_of_cut_message(&start, &end) {
                     Some(id) => {
                         tracing::warn!(server = &*self.server, "MCP server sent an answer that is too long to be read");
@@ -139,6 +155,45 @@ impl Transport<RoleClient> for StdioTransport {
             tracing::info!(server = &*self.server, lines = self.noise.lines, "lines of an MCP server were skipped");
         }
         Ok(())
+    }
+}
+
+/// The beginning of an object that is written on several lines, such as indented JSON.
+#[derive(Default)]
+struct Unfinished {
+    text: Vec<u8>,
+    /// How many lists and objects are open.
+    depth: usize,
+    is_in_string: bool,
+    is_escaped: bool,
+}
+
+impl Unfinished {
+    /// Adds a line. Returns the text if the object is complete. A line that begins none is not kept.
+    fn add(&mut self, line: &[u8]) -> Option<Vec<u8>> {
+        let is_first = self.text.is_empty();
+        if is_first && !line.trim_ascii_start().starts_with(b"{") {
+            return None;
+        }
+        for byte in line {
+            match byte {
+                _ if self.is_in_string => {
+                    self.is_in_string = *byte != b'"' || self.is_escaped;
+                    self.is_escaped = *byte == b'\\' && !self.is_escaped;
+                }
+                b'"' => self.is_in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        self.text.extend_from_slice(line);
+        self.text.push(b'\n');
+        if self.depth > 0 && self.text.len() <= MAX_MESSAGE_BYTES {
+            return None;
+        }
+        let Self { text, depth, .. } = std::mem::take(self);
+        (!is_first && depth == 0).then_some(text)
     }
 }
 
@@ -211,6 +266,18 @@ fn take_line(line: &mut Vec<u8>, end: &mut Option<Vec<u8>>) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_of_several_lines_is_put_together() {
+        let mut unfinished = Unfinished::default();
+        let mut add = |line: &str| unfinished.add(line.as_bytes()).map(|text| String::from_utf8(text).unwrap());
+        for line in ["Ready", "[info] {", r#"{"level": "info"}"#, "{", r#"  "text": "a } \"","#, r#"  "list": ["#, "]"]
+        {
+            assert_eq!(add(line), None, "{line}");
+        }
+        assert_eq!(add("}").unwrap(), "{\n  \"text\": \"a } \\\"\",\n  \"list\": [\n]\n}\n");
+        assert_eq!(add("}"), None);
+    }
 
     #[tokio::test]
     async fn long_lines_are_cut_and_the_next_one_is_whole() {

@@ -89,7 +89,10 @@ impl McpTool {
                     false => self.lost_response("The connection to the server broke."),
                 })
             }
-            Err(_) => Err(self.lost_response("The server did not answer in time.")),
+            Err(_) => {
+                self.server.shared.check_alive.notify_one();
+                Err(self.lost_response("The server did not answer in time."))
+            }
         }
     }
 

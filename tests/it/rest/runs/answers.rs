@@ -82,6 +82,7 @@ serve_and_split! {
         };
         let reply = read(ask("application/json", "Add task: Buy milk")).await;
         assert_eq!((reply.status, reply.header("content-type")), (200, "application/json"));
+        assert_eq!(reply.data()["finish_reason"], "stop", "{}", reply.text);
         let history = user.history(session).await;
         assert_eq!(reply.data(), &history["messages"][1], "the message as the history has it");
         assert_eq!(reply.data()["content"], json!([{"type": "text", "text": "All done"}]));

@@ -1,5 +1,6 @@
 //! Conversations that are longer than the context window of the model.
 
+use crate::agents::file::AgentsFile;
 use crate::everywhere;
 use crate::support::{App, Script, Setup, Upstream};
 use serde_json::{Value, json};
@@ -74,6 +75,55 @@ everywhere! {
         // Tools and answer have their share of the 2,000 tokens, of four bytes at most.
         assert!(longest < 8_000, "{longest}");
         assert!(upstream.requests().last().unwrap()["messages"].as_array().unwrap().len() < 40);
+    }
+}
+
+everywhere! {
+    async fn a_message_is_whole_however_long_the_tools_are(setup: Setup) {
+        let upstream = Upstream::start().await;
+        upstream.answer_with(|_| Script::says(&["Noted."]));
+        // The tools of the example have more tokens than this.
+        let app = setup.upstream(&upstream).with("CONTEXT_TOKENS", 512).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        for number in 0..3 {
+            user.say(session, &message(number)).await.terminal();
+        }
+        let asked = upstream.requests().pop().unwrap();
+        assert!(asked["tools"].to_string().len() > 1_600, "{asked}");
+        assert_eq!(asked["messages"].as_array().unwrap().last().unwrap()["content"], message(2));
+        // A refusal shows that it must be cut.
+        upstream.queue(by_code());
+        user.say(session, &message(3)).await.terminal();
+        let sent = upstream.requests().pop().unwrap();
+        assert!(sent["messages"].to_string().contains("bytes left out"), "{sent}");
+    }
+
+    async fn an_answer_and_its_prompt_fit_into_the_window_together(setup: Setup) {
+        let upstream = Upstream::start().await;
+        // As vLLM does: what the answer may need counts, not what it has.
+        upstream.answer_with(|request| {
+            let (asked, input) = (request["max_tokens"].as_u64().unwrap(), texts(request) as u64 / 5);
+            let message = format!(
+                "'max_tokens' or 'max_completion_tokens' is too large: {asked}. This model's maximum context length is \
+                 4096 tokens and your request has {input} input tokens"
+            );
+            match asked + input > 4_096 {
+                true => Script::fails(400, &json!({"object": "error", "message": message, "code": 400})),
+                false => Script::says(&["Noted."]),
+            }
+        });
+        let file = AgentsFile::new("[agents.a]\nmax_tokens = 4000\ntools = []\n");
+        let app = file.of(setup).upstream(&upstream).with("CONTEXT_TOKENS", 4096).start().await;
+        let user = app.user().await;
+        let session = user.session().await;
+        for number in 0..8 {
+            let run = user.say(session, &message(number)).await;
+            assert_eq!(run.terminal()["type"], "run.completed", "message {number}");
+        }
+        let requests = upstream.requests();
+        assert_eq!(requests.len(), 8, "none is refused");
+        assert!(requests[7].to_string().contains(&message(0)), "nothing is left out for a limit of the answer");
     }
 }
 

@@ -66,8 +66,9 @@ impl Conversation {
     /// Returns the part that has at most `budget` tokens, as [`estimate`] counts them; everything without a budget.
     ///
     /// If everything fits, nothing is changed. Otherwise the summary replaces its turns, and what is then still too
-    /// long is shortened as [`fit`] says. The summary has at most a third of the budget.
-    pub(in crate::agent) fn fit(&self, budget: Option<u64>) -> Fitted<'_> {
+    /// long is shortened as [`fit`] says. The summary has at most a third of the budget. The last message of the user
+    /// is not cut if it has at most `uncut` tokens.
+    pub(in crate::agent) fn fit(&self, budget: Option<u64>, uncut: u64) -> Fitted<'_> {
         let Self { messages, .. } = self;
         let is_too_long = budget.is_some_and(|budget| messages.iter().map(estimate).sum::<u64>() > budget);
         let first_message = self.turns.first().map_or(messages.len(), |turn| turn.message);
@@ -78,7 +79,7 @@ impl Conversation {
             None => (Cow::Borrowed(messages.as_slice()), first_message, 0),
         };
         let (messages, left_out) = match budget {
-            Some(budget) => fit(source, head, budget),
+            Some(budget) => fit(source, head, budget, uncut),
             None => (source, 0),
         };
         // The messages before the first one that is read, in the whole conversation.

@@ -34,17 +34,17 @@ fn tokens(messages: &[Message]) -> u64 {
 #[test]
 fn what_fits_is_read_in_full() {
     let all = conversation(4, 30, Some(("They met.", 3)));
-    let fitted = all.fit(Some(tokens(&all.messages)));
+    let fitted = all.fit(Some(tokens(&all.messages)), 0);
     assert!(matches!(fitted.messages, Cow::Borrowed(_)));
     assert_eq!(all.wanted_summary(&fitted, Some(10_000)), None);
-    assert_eq!(all.fit(None).messages.len(), all.messages.len());
+    assert_eq!(all.fit(None, 0).messages.len(), all.messages.len());
 }
 
 #[test]
 fn the_summary_replaces_its_turns() {
     let all = conversation(10, 300, Some(("They met.", 11)));
     let budget = Some(tokens(&all.messages) - 1);
-    let fitted = all.fit(budget);
+    let fitted = all.fit(budget, 0);
     let texts = texts(&fitted);
     assert_eq!(texts[0], SYSTEM);
     assert!(texts[1].contains("This is a summary of it:]\nThey met.\n[End of the summary."), "{}", texts[1]);
@@ -57,22 +57,22 @@ fn the_next_summary_leaves_half_of_what_fits() {
     let mut all = conversation(10, 297, None);
     // 111 tokens for a question, and 107 for an answer.
     let budget = Some(1_000);
-    let fitted = all.fit(budget);
+    let fitted = all.fit(budget, 0);
     let wanted = all.wanted_summary(&fitted, budget).unwrap();
     // The current question and the turn before it have less than 500 tokens, and with one turn more they have not.
     assert_eq!(wanted, WantedSummary { before: 16, budget });
     all.summary = Some(EarlierTurns { text: "They met.".into(), through: 15 });
-    let fitted = all.fit(budget);
+    let fitted = all.fit(budget, 0);
     assert!(texts(&fitted)[2].starts_with("question 8 "));
     assert_eq!(all.wanted_summary(&fitted, budget), None);
     // The conversation continues: the summary is behind what is left out.
     let mut longer = conversation(16, 297, Some(("They met.", 15)));
-    let fitted = longer.fit(budget);
+    let fitted = longer.fit(budget, 0);
     assert!(texts(&fitted)[0].contains("left out") && texts(&fitted)[1].contains("They met."));
     assert_eq!(longer.wanted_summary(&fitted, budget).unwrap().before, 28);
     // An earlier message is answered again, about which the summary says what came after.
     longer.summary = Some(EarlierTurns { text: "They met.".into(), through: 31 });
-    let fitted = longer.fit(budget);
+    let fitted = longer.fit(budget, 0);
     assert!(!texts(&fitted)[1].contains("They met."));
     assert_eq!(longer.wanted_summary(&fitted, budget), None);
 }
@@ -84,11 +84,11 @@ fn what_was_not_read_from_the_database_is_summarised_too() {
         turn.position += 50;
     }
     all.is_partial = true;
-    let fitted = all.fit(None);
+    let fitted = all.fit(None, 0);
     assert_eq!(fitted.messages.len(), all.messages.len());
     assert_eq!(all.wanted_summary(&fitted, None).unwrap().before, 58);
     all.summary = Some(EarlierTurns { text: "They met.".into(), through: 49 });
-    let fitted = all.fit(None);
+    let fitted = all.fit(None, 0);
     assert_eq!(fitted.messages.len(), all.messages.len() + 1);
     assert_eq!(all.wanted_summary(&fitted, None), None);
 }
@@ -97,10 +97,10 @@ fn what_was_not_read_from_the_database_is_summarised_too() {
 fn a_long_summary_is_cut_and_a_tiny_prompt_has_none() {
     let summary = "They met. ".repeat(1_000);
     let all = conversation(10, 300, Some((&summary, 11)));
-    let fitted = all.fit(Some(1_200));
+    let fitted = all.fit(Some(1_200), 0);
     let shown = &texts(&fitted)[1];
     assert!(shown.len() < 1_500 && shown.contains("met. They\n[End of the summary."), "{shown}");
-    assert!(!texts(&all.fit(Some(100)))[1].contains("They met"));
+    assert!(!texts(&all.fit(Some(100), 0))[1].contains("They met"));
 }
 
 proptest! {
@@ -112,7 +112,7 @@ proptest! {
     ) {
         let mut all = conversation(turns, bytes, (through >= 0).then_some(("They met.", through)));
         all.is_partial = is_partial;
-        let fitted = all.fit(Some(budget));
+        let fitted = all.fit(Some(budget), 0);
         prop_assert!(matches!(&fitted.messages[0], Message::System(text) if text.starts_with(SYSTEM)));
         prop_assert!(matches!(&fitted.messages[1], Message::User(_)));
         let is_current = |message: &Message| {

@@ -6,8 +6,8 @@ use threadline_schema::ids::{HoldId, UserId};
 use threadline_schema::runs::{RunStatus, Usage};
 use threadline_store::rows::UsageRow;
 use threadline_store::{
-    Charge, ErasedHashes, Limit, NewHold, NewRun, Reservation, RunEnd, RunInput, SharedBudget, Store, StoreError,
-    Unbooked, day_of,
+    AccessChange, Charge, ErasedHashes, Limit, NewHold, NewRun, Reservation, RunEnd, RunInput, SharedBudget, Store,
+    StoreError, Unbooked, day_of,
 };
 
 /// A reservation of ten tokens per run.
@@ -194,7 +194,7 @@ on_both! { threads:
         assert!(unbooked(Unbooked::Expired { me: new_id(), now: now() }).await.is_empty());
 
         // The user is erased before it ends.
-        store.erase_account(user, ErasedHashes::default(), now()).await.unwrap();
+        store.erase_account(user, ErasedHashes::default(), AccessChange { id: new_id(), at: now() }).await.unwrap();
         assert!(store.budget_hold_settle(run.id.into(), run.owner, charge, vec![]).await.unwrap());
         assert_eq!(of_all().await, [(10, 0)]);
         assert_eq!(db.number("SELECT CAST(sum(prompt_tokens) AS bigint) FROM anonymous_usage").await, 6);

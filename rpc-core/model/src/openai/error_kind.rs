@@ -46,6 +46,8 @@ const CONTEXT_WORDS: &[&str] = &[
     "tokens + max new tokens must be",
     "too large for model with",
     "range of input length",
+    "sum of prompt tokens",
+    "max message tokens",
 ];
 /// What such a message must say too, or `length` alone would be enough.
 const TOO_MUCH: &[&str] = &[
@@ -72,7 +74,7 @@ const TOO_LARGE_CODES: &[&str] = &["tokens_limit_reached", "request_too_large"];
 const TOO_LARGE_WORDS: &[&str] = &["request too large", "request body too large", "must be reduced in order to run"];
 
 /// A prompt that is too long, in words that no list has.
-const NEAR: &str = r"\b(?:tokens?|prompts?|inputs?|context)\b.{0,60}?(?:\bexceed|\btoo (?:long|many|large)\b|\bmust have (?:less|fewer)\b|\blimit of\b|\b(?:larger|longer) than\b|\bonly [0-9])|(?:\bexceed|\btoo (?:long|many|large)\b).{0,40}?\b(?:tokens?|prompts?|inputs?|context)\b";
+const NEAR: &str = r"\b(?:tokens?|prompts?|inputs?|context)\b.{0,60}?(?:\bexceed|\btoo (?:long|many|large)\b|\bmust (?:have|be) (?:less|fewer)\b|\blimit of\b|\b(?:larger|longer) than\b|\b(?:more|greater) than (?:the )?max|\bonly (?:[0-9]|supports))|(?:\bexceed|\btoo (?:long|many|large)\b).{0,40}?\b(?:tokens?|prompts?|inputs?|context)\b";
 /// What such words are about otherwise: the answer, files, tools, and limits of the account.
 const NEAR_OTHER: &[&str] = &[
     "max tokens",
@@ -86,7 +88,8 @@ const NEAR_OTHER: &[&str] = &[
     "audio",
     "video",
     "file",
-    "tool",
+    "tools",
+    "tool ",
     "function",
     "rate limit",
     "ratelimit",
@@ -226,21 +229,26 @@ pub(super) fn is_about_max_tokens(message: &str) -> bool {
 
 /// Returns the number of tokens that the model can read, from a message in lower case.
 pub(super) fn context_limit(message: &str) -> Option<u64> {
+    // By how much the prompt is too long, and MiniMax's own code of such an error.
+    static OTHERS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\bby [0-9][0-9,_]*|exceeds limit \(2013\)").ok());
     static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-        let number = "([0-9][0-9,_]*)";
+        let number = "([1-9][0-9,_]*)";
         // A number by itself. One inside of a name, such as `mistral-large-2411`, is no limit.
-        let alone = r#"[\s(\[=:<>"'`*~]([0-9][0-9,_]*)(?:$|[^0-9a-z]|tokens)"#;
+        let alone = r#"[\s(\[=:<>"'`*~]([1-9][0-9,_]*)(?:$|[^0-9a-z]|tokens)"#;
         [
             // "202000 tokens > 200000 maximum" names the limit beyond doubt, while the others could find the number
             // before it.
             format!(r"> ?{number} (?:tokens )?max"),
+            // "exceed context limit: 190000 + 20000 > 200000"
+            format!(r"\+ ?[0-9]+ ?> ?{number}"),
             // "maximum context length is 2048 tokens", "available context size (2048 tokens)", "context window of 4096"
             format!(r"context[ _](?:length|size|window|limit)[^0-9]{{0,30}}?{alone}"),
             // "maximum prompt length is 131072", "maximum number of tokens allowed (1048576)", "maximum of 200000
             // tokens"
             format!(r"max(?:imum)?[^0-9]{{0,50}}?{alone}"),
             // "`inputs` tokens + `max_new_tokens` must be <= 4096", "must be at most 32768", "cannot exceed 4081"
-            format!(r"(?:<=|at most|less than|cannot exceed|limit(?: is| of|:)?|up to) ?{number}"),
+            format!(r"(?:<=|at most|less than|not exceed|limit(?: is| of|:)?|up to) ?{number}"),
             // "input length should be [1, 30720]"
             format!(r"\[[0-9]+, ?{number}\]"),
             // "too large for model with 32768 maximum context length"
@@ -250,7 +258,8 @@ pub(super) fn context_limit(message: &str) -> Option<u64> {
         .filter_map(|pattern| Regex::new(pattern).ok())
         .collect()
     });
-    let numbers = |pattern: &Regex| pattern.captures(message)?.get(1)?.as_str().replace([',', '_'], "").parse().ok();
+    let message = OTHERS.as_ref().map_or(message.into(), |others| others.replace_all(message, ""));
+    let numbers = |pattern: &Regex| pattern.captures(&message)?.get(1)?.as_str().replace([',', '_'], "").parse().ok();
     PATTERNS.iter().filter_map(numbers).find(|limit| (64..1 << 32).contains(limit))
 }
 
@@ -348,6 +357,30 @@ mod tests {
             (Some(400), "", "prompt token count of 130000 exceeds the limit of 128000", Some(128_000)),
             (Some(400), "", "Prompt has 5000 tokens, but the configured context size is 4096", Some(4_096)),
             (Some(400), "", "token limit exceeded", None),
+            (
+                Some(400),
+                "",
+                "the input token count is 38000 but model only supports up to 32000. Reduce the input",
+                Some(32_000),
+            ),
+            (
+                Some(400),
+                "",
+                "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length",
+                Some(200_000),
+            ),
+            (
+                Some(422),
+                "",
+                "Prompt has 10000 tokens, which is more than the maximum allowed of 8191 tokens",
+                Some(8_191),
+            ),
+            (Some(422), "", "Prompt length 5000 is greater than max_seq_len 4096", Some(4_096)),
+            (Some(400), "", "E1002 PromptTooLong: Prompt length exceeds maximum input length", None),
+            (Some(400), "", "the sum of prompt tokens and max_tokens should not exceed 8192", Some(8_192)),
+            (Some(400), "", "length of prompt_tokens (33000) must be less than max_seq_len (32768).", Some(32_768)),
+            (Some(400), "", "prompt too long; exceeded max context length by 1200 tokens", None),
+            (Some(400), "", "invalid params, context window exceeds limit (2013)", None),
             (Some(424), "", "This model's maximum context length is 8192 tokens. However, ...", Some(8_192)),
             (Some(429), "", "This model's maximum context length is 8192 tokens. However, ...", Some(8_192)),
             (Some(400), "", "Reached context length of 4096 tokens with first 4096 tokens", Some(4_096)),

@@ -259,7 +259,10 @@ impl Refusal<'_> {
             && self.says(&["role"])
             && self.says(&["'tool'", "\"tool\"", "`tool`", "only user", "tool role"])
             && self.says(&["support", "not one of", "expected one of", "unknown variant", "invalid"]);
-        if is_unsupported || refuses_role {
+        // Such a list names no `tool`.
+        let lists_others =
+            self.facts.calls_per_message > 0 && self.says(&["should be 'system', 'user' or 'assistant'"]);
+        if is_unsupported || refuses_role || lists_others {
             remedies.push(permanent(Setting::Tools, "false"));
         }
     }
@@ -317,7 +320,14 @@ impl Refusal<'_> {
         ];
         // The only `null` of a request is this content.
         let names_null = self.dialect.empty_content == EmptyContent::Null
-            && self.says(&["invalid type: null", "but is null", "got null", "null is not"]);
+            && self.says(&[
+                "invalid type: null",
+                "but is null",
+                "got null",
+                "null is not",
+                "properties of null",
+                "nonetype",
+            ]);
         let names_content = names_null || self.says(&["content"]) && self.says(&complains);
         if !self.facts.empty_content || !names_content {
             return;
@@ -456,6 +466,8 @@ mod tests {
             (400, "Invalid 'content': 'content' field must be a string or an array of objects.", "empty_content=empty"),
             (422, "messages[3]: invalid type: null, expected a string at line 1 column 90", "empty_content=empty"),
             (500, "[json.exception.type_error.302] type must be string, but is null", "empty_content=empty"),
+            (500, "can only concatenate str (not \"NoneType\") to str", "empty_content=empty"),
+            (400, "messages.3.role: Input should be 'system', 'user' or 'assistant'", "tools=false"),
             (400, "Unexpected role 'system'. Allowed roles are user and assistant", "system=user"),
             (400, "messages.0.role: Input should be 'user' or 'assistant'", "system=user"),
             (400, "messages: text content blocks must be non-empty", "empty_content=absent"),

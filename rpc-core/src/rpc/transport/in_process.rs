@@ -61,11 +61,12 @@ impl RpcServer {
     /// Checks the caller's token, without counting a request.
     ///
     /// # Errors
-    /// `UNAUTHORIZED`, or `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer.
+    /// `UNAUTHORIZED`, `SERVICE_UNAVAILABLE` if the database or the identity provider is needed and does not answer,
+    /// `RATE_LIMITED` if the client has tried many keys that are not known.
     #[boxed]
     pub async fn check_token(&self, caller: &Caller) -> Result<(), RpcError> {
         let is_token = match caller.token.as_deref() {
-            Some(token) => self.inner.parts.pipeline.is_token(token).await,
+            Some(token) => self.inner.parts.pipeline.is_token(token, caller.ip).await,
             None => Ok(false),
         };
         match is_token {

@@ -198,7 +198,7 @@ impl AuthMethods {
         let user_id = identity.user_id;
         if identity.service_key().is_none() {
             let checked = self.accounts.check_password(user_id, params.password);
-            self.attempt_with_password(&call, checked).await?;
+            Box::pin(self.attempt_with_password(&call, checked)).await?;
         }
         let at = self.accounts.request_erasure(user_id, Some(identity.issued)).await?;
         self.standings.announce(user_id.into()).await;

@@ -192,7 +192,7 @@ everywhere! {
         let user = app.user().await;
         let session = user.session().await;
         for number in 0..16 {
-            say(&user, session, number).await;
+            say_and_wait(&user, &upstream, session, number).await;
         }
         until(&app, "failed", 1).await;
         assert_eq!(summaries(&upstream).len(), 1, "the model is not asked again at once");

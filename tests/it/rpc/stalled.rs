@@ -62,7 +62,7 @@ async fn six_hundred_clients_that_never_read_cost_little() {
          had been sent; the reader had them in {took:?}",
         stalled.len()
     );
-    assert!(is_whole(&events, TOKENS), "{} events", events.len());
+    assert!(is_whole(&events, TOKENS), "{} events, the last is {:?}", events.len(), events.last());
     // Buffering all events would take 600 times 3 MB; the socket buffers hold a tenth of that.
     let grown = after.saturating_sub(before);
     assert!(grown < 400, "{grown} MiB more");

@@ -126,7 +126,7 @@ async fn a_gateway_is_one_by_its_secret() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn announced_bodies_of_strangers_keep_no_user_from_sending() {
-    let app = Setup::new().await.start().await;
+    let app = Setup::new().await.with("MAX_MESSAGE_CHARS", 50_000).start().await;
     let user = app.user().await;
     let session = user.session().await;
     let mut held = Vec::new();

@@ -63,7 +63,8 @@ static TAKES_NO_IMAGES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let subject =
         r"\b(?:images?|image[ _-](?:urls?|inputs?|content)|input_image|vision|multi-?modal(?:ity)?|modalit(?:y|ies))\b";
     let refusal = format!(
-        "{UNSUPPORTED}|unknown variant|unrecognized|does not match any of the expected tags|only supported by certain|lacks|does not have|has no"
+        "{UNSUPPORTED}|unknown variant|unrecognized|does not match any of the expected tags|only supported by certain|\
+         lacks|does not have|has no|(?:takes|accepts|sees) no|(?:cannot|can't|unable to) see|(?:does not|doesn't) (?:take|accept|see)"
     );
     let words = r"not an? (?:vision|multi-?modal)|(?:at most|up to|maximum of|maximum is) 0 |text[ -]only|only (?:supports? )?text\b";
     Regex::new(&format!("(?:{refusal}).{{0,60}}?{subject}|{subject}.{{0,60}}?(?:{refusal})|{words}")).ok()
@@ -454,6 +455,8 @@ mod tests {
             (400, "Unsupported image format. image/bmp is not supported", "images=false once"),
             (400, "unknown variant `image_url`, expected `text`", "images=false"),
             (400, "This model does not support image input", "images=false"),
+            (400, "this model cannot see images", "images=false"),
+            (400, "The model doesn't accept image content", "images=false"),
             (400, "At most 0 image(s) may be provided in one prompt.", "images=false"),
             (400, "image input is not supported - hint: you may need to provide the mmproj", "images=false"),
             (400, "prompting with images is incompatible with system messages", "system=user once"),

@@ -15,12 +15,15 @@ const STATEMENT_MODE: &str = "not allowed in statement pooling mode";
 /// [`OpenError::Setup`] if not; the other errors if the server does not answer.
 pub(super) async fn check(client: &Client, is_pooler: bool) -> Result<(), OpenError> {
     if is_pooler {
-        client.batch_execute("BEGIN; COMMIT").await.map_err(|error| match error.as_db_error() {
-            Some(refused) if refused.message().contains(STATEMENT_MODE) => OpenError::Setup(
-                "the pooler must be in transaction or session mode (PgBouncer: pool_mode = transaction)".to_owned(),
-            ),
-            _ => OpenError::of(&error),
-        })?;
+        // In two messages: PgBouncer looks whether a transaction is open after each.
+        for statement in ["BEGIN", "COMMIT"] {
+            client.batch_execute(statement).await.map_err(|error| match error.as_db_error() {
+                Some(refused) if refused.message().contains(STATEMENT_MODE) => OpenError::Setup(
+                    "the pooler must be in transaction or session mode (PgBouncer: pool_mode = transaction)".to_owned(),
+                ),
+                _ => OpenError::of(&error),
+            })?;
+        }
     }
     let answer = client.simple_query("SHOW server_encoding").await.map_err(|error| OpenError::of(&error))?;
     let encoding = answer.iter().find_map(|message| match message {

@@ -3,7 +3,7 @@
 //! | file | purpose |
 //! | --- | --- |
 //! | `messages.rs` | the conversation: calls with results, alternating roles, nothing blank |
-//! | `arguments.rs`, `names.rs` | arguments of calls and names of tools that are valid everywhere |
+//! | `arguments.rs`, `names/` | arguments of calls and names of tools that are valid everywhere |
 //! | `tools.rs`, `schema/` | the tools, with schemas in the dialect of the model |
 //! | `tool_forms.rs` | remembers them |
 //! | `body.rs` | wire types |

@@ -8,7 +8,7 @@ const MAX_BYTES: usize = 64;
 /// The names of the tools and calls of one prompt, or of the arguments of one tool, as they are sent. Two names never
 /// become one.
 #[derive(Default)]
-pub(super) struct ToolNames {
+pub(crate) struct ToolNames {
     /// Names that are sent in another form.
     sent: HashMap<String, String>,
 }

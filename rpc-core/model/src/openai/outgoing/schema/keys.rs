@@ -9,7 +9,7 @@ const MAX_BYTES: usize = 64;
 
 /// Renames the keys of a schema that Anthropic refuses, such as `$filter`. Returns the names of all keys if one has
 /// changed. A key has the same name at every place, and no name is the key of another property.
-pub(in crate::openai::outgoing) fn rename_keys(schema: &mut Value) -> Option<ToolNames> {
+pub(crate) fn rename_keys(schema: &mut Value) -> Option<ToolNames> {
     let mut keys = Vec::new();
     collect(schema, &mut keys);
     if keys.iter().all(|key| is_valid(key)) {

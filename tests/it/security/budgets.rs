@@ -17,9 +17,12 @@ async fn used(user: &Client) -> (u64, u64) {
 
 /// What all users together have used and hold: tokens.
 async fn shared(app: &App) -> (i64, i64) {
-    let of = |column: &str| format!("SELECT COALESCE(SUM({column}), 0) AS rows FROM budget_days WHERE scope = 'all'");
-    let cast = |sql: String| if app.database.is_postgres() { sql.replace("), 0)", "), 0)::bigint") } else { sql };
-    (app.database.count(&cast(of("tokens"))).await, app.database.count(&cast(of("held_tokens"))).await)
+    // In one query: a run that ends between two would be in none of the numbers, or in both.
+    const TOKENS: i64 = 1_000_000_000;
+    let sum = format!("COALESCE(SUM(tokens * {TOKENS} + held_tokens), 0)");
+    let sum = if app.database.is_postgres() { format!("CAST({sum} AS bigint)") } else { sum };
+    let both = app.database.count(&format!("SELECT {sum} AS rows FROM budget_days WHERE scope = 'all'")).await;
+    (both.div_euclid(TOKENS), both.rem_euclid(TOKENS))
 }
 
 everywhere! {

@@ -131,6 +131,8 @@ serve_and_split! {
             detail.contains("tool s_odd_part has the name of a tool of the MCP server s;").then_some(())
         };
         eventually("it is said", said).await;
+        // The tools of an agent are put together for a message: one after both servers were ready.
+        stand.until_offered("s_odd_part").await;
         let is_logged = || async {
             let log = stand.app.log();
             let words = "two tools of an agent have this name";

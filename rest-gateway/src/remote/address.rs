@@ -1,6 +1,6 @@
 //! The address of the core, and how a socket to it is opened.
 
-use super::handshake_head::HeadReader;
+use super::handshake_head::inspect_head;
 use super::{RemoteConfig, RemoteError, tls};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use jsonrpsee::client_transport::ws::{Url, WsTransportClientBuilder};
@@ -94,7 +94,7 @@ impl CoreAddress {
     {
         let transport =
             WsTransportClientBuilder::default().max_response_size(MAX_RESPONSE_BYTES).set_headers(self.headers.clone());
-        let (stream, message_bytes) = HeadReader::new(stream);
+        let (stream, message_bytes) = inspect_head(stream);
         let built = transport.build_with_stream(self.url.clone(), stream).await;
         let (sender, receiver) = built.map_err(|error| error.to_string())?;
         let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(INACTIVE_LIMIT).max_failures(1);

@@ -8,8 +8,8 @@ use threadline_core::config::AgentsConfig;
 use threadline_runtime::{Supervisor, TaskKind};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Keeps SIGHUP from ending the process, and logs that there is nothing to reload if that is so. On a terminal, SIGHUP says
-/// that the terminal is closed, and ends a process that has nothing to reload.
+/// Keeps SIGHUP from ending the process, and logs that there is nothing to reload if that is so. On a terminal, SIGHUP
+/// says that the terminal is closed, and ends a process that has nothing to reload.
 ///
 /// # Errors
 ///

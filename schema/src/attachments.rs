@@ -16,8 +16,8 @@ pub fn piece_bytes(body_bytes: usize) -> usize {
     (body_bytes.saturating_sub(ENVELOPE_BYTES) / 4 * 3).clamp(1, PIECE_BYTES)
 }
 
-/// Returns the minimum size of a piece that is not the last, for this limit of request bodies. Each piece is an object of
-/// its own until all have arrived, so there must not be too many.
+/// Returns the minimum size of a piece that is not the last, for this limit of request bodies. Each piece is an object
+/// of its own until all have arrived, so there must not be too many.
 pub fn min_piece_bytes(body_bytes: usize) -> usize {
     (piece_bytes(body_bytes) / 8).max(1)
 }

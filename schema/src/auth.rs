@@ -123,8 +123,8 @@ pub struct NewClientToken {
     #[schemars(range(min = 1, max = 3600))]
     pub expires_in: u32,
     /// The methods that it may call, by name (`threads.create`) or namespace (`threads.*`). Default: what a chat page
-    /// needs (`threads.*`, `items.*`, `runs.*`, `attachments.*`, `input.*`, `auth.me`, `auth.cancel_client_token`), as far
-    /// as the caller may call it.
+    /// needs (`threads.*`, `items.*`, `runs.*`, `attachments.*`, `input.*`, `auth.me`, `auth.cancel_client_token`), as
+    /// far as the caller may call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
 }
@@ -241,9 +241,9 @@ crate::methods! {
     AuthLogoutEverywhere = "auth.logout_everywhere" (User): Nothing => LoggedOut;
     /// Create a client token: a short token with a part of its user's rights.
     ///
-    /// A back end calls this with its service key, and gives the token to a page. Scopes that are sent must be among those
-    /// of the caller. The token ends when it expires, when it is cancelled, when its key is revoked, and when its user logs
-    /// out everywhere. A client token cannot create another.
+    /// A back end calls this with its service key, and gives the token to a page. Scopes that are sent must be among
+    /// those of the caller. The token ends when it expires, when it is cancelled, when its key is revoked, and when its
+    /// user logs out everywhere. A client token cannot create another.
     AuthCreateClientToken = "auth.create_client_token" (User): NewClientToken => ClientToken;
     /// Cancel a client token of the user before it expires.
     ///

@@ -86,8 +86,8 @@ error_table! {
     RateLimited = "RATE_LIMITED", -32029, 429;
     /// The user has the maximum number of sessions.
     SessionLimit = "SESSION_LIMIT", -32030, 429;
-    /// The daily budget of the user, or one that users share, is used up. `resets_at` is the time at which the next day begins, `retry_after` the
-    /// seconds until then.
+    /// The daily budget of the user, or one that users share, is used up. `resets_at` is the time at which the next day
+    /// begins, `retry_after` the seconds until then.
     BudgetExceeded = "BUDGET_EXCEEDED", -32031, 429;
     /// The body is larger than the server accepts.
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", -32013, 413;

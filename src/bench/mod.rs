@@ -2,8 +2,8 @@
 //! targets.
 //!
 //! It registers a user of its own, or uses a token, and deletes the sessions that it creates, also after a failure and
-//! after Ctrl-C. The answers come from the model of the installation: with the demo model (no key) the figures are those
-//! of Threadline alone.
+//! after Ctrl-C. The answers come from the model of the installation: with the demo model (no key) the figures are
+//! those of Threadline alone.
 
 mod report;
 mod user;

@@ -150,8 +150,8 @@ settings! {
     /// API key of the model's server. Without any key or base URL the built-in demo model is used.
     openrouter_api_key: Option<SecretString> = "OPENROUTER_API_KEY" in Model, unset "the demo model";
     /// Base URL of a server that speaks OpenAI's chat completions; `/chat/completions` is appended to its path. It can
-    /// have a query, such as `?api-version=...` of Azure. If only this is set, no key is sent, as for a llama.cpp or vLLM
-    /// of your own.
+    /// have a query, such as `?api-version=...` of Azure. If only this is set, no key is sent, as for a llama.cpp or
+    /// vLLM of your own.
     openrouter_base_url: Option<ModelUrl> = "OPENROUTER_BASE_URL" in Model, unset "https://openrouter.ai/api/v1";
     /// Name of the model at its server.
     openrouter_model: String = "OPENROUTER_MODEL" in Model, default "openai/gpt-4o-mini";

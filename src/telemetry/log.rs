@@ -17,8 +17,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Lines that wait to be written. A line has some hundred bytes.
 const BUFFERED_LINES: usize = 16 * 1024;
 
-/// The most that some libraries may log. At `trace`, jsonrpsee and tungstenite log whole messages with their tokens; rmcp
-/// does so at `warn`. The callers of rmcp log its errors.
+/// The most that some libraries may log. At `trace`, jsonrpsee and tungstenite log whole messages with their tokens;
+/// rmcp does so at `warn`. The callers of rmcp log its errors.
 const CAPS: [(&str, LevelFilter); 6] = [
     ("jsonrpsee-client", LevelFilter::DEBUG),
     ("jsonrpsee-server", LevelFilter::DEBUG),
@@ -84,8 +84,8 @@ pub fn write_failure(error: &anyhow::Error) {
     });
 }
 
-/// Returns the level that directives give a target: that of the longest prefix of its name, and of the last directive if
-/// several have it. Directives with spans do not count.
+/// Returns the level that directives give a target: that of the longest prefix of its name, and of the last directive
+/// if several have it. Directives with spans do not count.
 fn level_of(filter: &str, target: &str) -> LevelFilter {
     let mut found = (0, LevelFilter::OFF);
     for directive in filter.split(',').map(str::trim).filter(|directive| !directive.contains('[')) {

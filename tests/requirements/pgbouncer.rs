@@ -18,8 +18,8 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one in transaction mode that shares `servers` sessions among all its clients. `url` is that of a database. `None` when there
-    /// is no PgBouncer.
+    /// Starts one in transaction mode that shares `servers` sessions among all its clients. `url` is that of a
+    /// database. `None` when there is no PgBouncer.
     ///
     /// # Panics
     /// When it does not start.

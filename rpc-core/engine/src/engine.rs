@@ -318,8 +318,8 @@ impl Engine {
         Ok(deletion)
     }
 
-    /// Takes a part of the budgets of a user for work that is not a run, until [`settle`](Self::settle). If this process
-    /// dies before, another books `charge`. Without a reservation nothing is held.
+    /// Takes a part of the budgets of a user for work that is not a run, until [`settle`](Self::settle). If this
+    /// process dies before, another books `charge`. Without a reservation nothing is held.
     ///
     /// # Errors
     /// When less is left, or the database fails.

@@ -1,8 +1,8 @@
 //! Decides the media type of a file from what its client says, its name and its content.
 //!
 //! Browsers have no type for many files (`.md`, `.conf`, `.log`), and Windows reports those that its programs have
-//! registered: a CSV file is Excel's, a TypeScript file is a video. A picture that is called `photo.jpg` is often a PNG or
-//! WebP file. So the name helps, and the content decides.
+//! registered: a CSV file is Excel's, a TypeScript file is a video. A picture that is called `photo.jpg` is often a PNG
+//! or WebP file. So the name helps, and the content decides.
 
 use super::content_check;
 use super::preview;

@@ -235,8 +235,8 @@ impl Store {
         })
     }
 
-    /// Returns the processes other than `me` that have active runs, or hold budgets, and a row that says that they hold their lock,
-    /// although the lock is free. A live process is among them for a moment when it reconnects.
+    /// Returns the processes other than `me` that have active runs, or hold budgets, and a row that says that they hold
+    /// their lock, although the lock is free. A live process is among them for a moment when it reconnects.
     ///
     /// # Errors
     /// Only if the database fails.

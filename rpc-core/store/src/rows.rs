@@ -503,8 +503,8 @@ impl RunRow {
         Held { tokens: self.held_tokens, micros: self.held_micros, scopes: self.budget_scopes.clone() }
     }
 
-    /// Returns the shared budgets that hold what the run holds, with their present limits. One without a limit now still
-    /// holds it: the end of the run releases it there.
+    /// Returns the shared budgets that hold what the run holds, with their present limits. One without a limit now
+    /// still holds it: the end of the run releases it there.
     pub(super) fn shared_budgets(&self, limited: &[SharedBudget]) -> Vec<SharedBudget> {
         let budget = |scope: &str| match limited.iter().find(|budget| budget.scope == scope) {
             Some(budget) => budget.clone(),

@@ -2,8 +2,8 @@
 //! all users share.
 //!
 //! The transactions that start and end a run keep the budget, so it holds across replicas and crashes: a run starts
-//! only if its reservation fits, and the process that ends it releases the reservation. `budget_holds.rs` has what is held
-//! without a row of an active run.
+//! only if its reservation fits, and the process that ends it releases the reservation. `budget_holds.rs` has what is
+//! held without a row of an active run.
 
 use super::db::Store;
 use super::error::{Conflict, Limit, StoreError, StoreResult};

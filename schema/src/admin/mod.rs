@@ -235,8 +235,8 @@ pub struct AdminAuditEntry {
     pub at: DateTime<Utc>,
     /// Who has acted: `key:NAME`, or `user:ID`.
     pub actor: String,
-    /// The service key that the call was about (`admin.create_key`, `admin.revoke_key`), or else that has made it. A key
-    /// of `admin.create_key` does not exist if the call has failed.
+    /// The service key that the call was about (`admin.create_key`, `admin.revoke_key`), or else that has made it. A
+    /// key of `admin.create_key` does not exist if the call has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<ServiceKeyId>,
     /// The user whom the call was about.

@@ -15,8 +15,8 @@ pub struct DatabaseUrl(SecretString);
 #[derive(Debug, Clone)]
 pub struct HttpUrl(SecretString);
 
-/// Base URL of a model's server: `http://...` or `https://...`. Paths are put before its query, which can have the version
-/// of the API (Azure) or a key.
+/// Base URL of a model's server: `http://...` or `https://...`. Paths are put before its query, which can have the
+/// version of the API (Azure) or a key.
 #[derive(Debug, Clone)]
 pub struct ModelUrl(SecretString);
 

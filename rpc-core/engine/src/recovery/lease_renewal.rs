@@ -10,8 +10,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Tries before the next regular renewal.
 const TRIES: u32 = 4;
 
-/// Renews the leases of all runs of this process, and of what it holds of budgets. Tries again soon if the database does
-/// not answer.
+/// Renews the leases of all runs of this process, and of what it holds of budgets. Tries again soon if the database
+/// does not answer.
 pub(crate) async fn renew_leases(shared: &Shared) {
     for _ in 0..TRIES {
         match renew_once(shared).await {

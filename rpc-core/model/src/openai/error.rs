@@ -149,8 +149,8 @@ fn from_kind(status: Option<u16>, retry_after: Option<Duration>, error: ServerEr
 /// Returns `Retry-After` in seconds or as a date. Azure's `Retry-After-Ms` is more precise and takes precedence.
 ///
 /// A date counts from the `Date` of the same response: both come from the clock of the server, which need not agree
-/// with the clock of this machine. `None` for a date without it. A number that no duration holds is the longest one: the
-/// server does not want to be asked again.
+/// with the clock of this machine. `None` for a date without it. A number that no duration holds is the longest one:
+/// the server does not want to be asked again.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let number = |text: &str, per_second: f64| {

@@ -52,8 +52,8 @@ impl<T> Merge for Option<T> {
 }
 
 /// Declares a wire type. Unknown names are skipped, or kept in the field behind `..`. Of a name that occurs twice the
-/// last value that is not `null` counts, a list stands for its first element, and a value of any other type for an empty
-/// object.
+/// last value that is not `null` counts, a list stands for its first element, and a value of any other type for an
+/// empty object.
 macro_rules! wire_object {
     (@unknown $object:ident, $key:ident, $map:ident) => {{
         $map.next_value::<serde::de::IgnoredAny>()?;

@@ -110,7 +110,8 @@ impl ContextWindows {
     }
 
     /// Returns the parameters of a request whose messages have `estimated` tokens: no answer is asked for that is
-    /// longer than what the prompt leaves of the window. Some servers refuse a request that may need more than their window.
+    /// longer than what the prompt leaves of the window. Some servers refuse a request that may need more than their
+    /// window.
     pub(in crate::agent) fn parameters_for(
         &self,
         model: &str,

@@ -99,8 +99,8 @@ impl RpcServer {
     }
 }
 
-/// Reads a body of at most `limit` bytes. What has arrived counts, and not what is announced. Returns `None` if there is
-/// no memory for it.
+/// Reads a body of at most `limit` bytes. What has arrived counts, and not what is announced. Returns `None` if there
+/// is no memory for it.
 async fn read<B>(
     body: B,
     limit: usize,

@@ -41,7 +41,8 @@ const MAX_IDLE: Duration = Duration::from_secs(5 * 60);
 /// the operator of the server may have chosen another default.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-/// How often a statement outside a transaction is sent again after the server has undone it because of a concurrent one.
+/// How often a statement outside a transaction is sent again after the server has undone it because of a concurrent
+/// one.
 const REPETITIONS: u32 = 8;
 /// Longest pause before the first repetition. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
